@@ -1,0 +1,75 @@
+# Compiler settings, and the function that every folder of src/ uses.
+
+find_package(Threads REQUIRED)
+find_package(OpenSSL 3 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(YAMLCPP REQUIRED IMPORTED_TARGET yaml-cpp)
+pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+pkg_check_modules(SPDLOG REQUIRED IMPORTED_TARGET spdlog)
+find_package(GTest REQUIRED)
+
+add_library(zwinger_flags INTERFACE)
+target_compile_options(zwinger_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthrough -Wthread-safety
+  -Werror -fstack-protector-strong -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+target_compile_definitions(zwinger_flags INTERFACE
+  _GLIBCXX_ASSERTIONS ZWINGER_VERSION="${PROJECT_VERSION}" BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_SEPARATE_COMPILATION)
+target_include_directories(zwinger_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_link_options(zwinger_flags INTERFACE -fuse-ld=lld -Wl,-z,relro,-z,now)
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT ZWINGER_SANITIZE)
+  target_compile_options(zwinger_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif()
+if(ZWINGER_SANITIZE)
+  target_compile_options(zwinger_flags INTERFACE
+    -fsanitize=${ZWINGER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(zwinger_flags INTERFACE -fsanitize=${ZWINGER_SANITIZE})
+endif()
+if(ZWINGER_FUZZ)
+  target_compile_options(zwinger_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# zwinger_library(NAME DEPS folders... LIBS third-party targets...)
+# One folder, one static library of the same name, one test binary <name>_test from its *_test.cc, and one
+# fuzzer per *_fuzz.cc. The folders named in DEPS are written to the layer file that tests/layers.mjs reads.
+function(zwinger_library NAME)
+  cmake_parse_arguments(ARG "" "" "DEPS;LIBS" ${ARGN})
+  set(DIR ${CMAKE_SOURCE_DIR}/src/${NAME})
+  file(GLOB SOURCES CONFIGURE_DEPENDS ${DIR}/*.cc)
+  file(GLOB TESTS CONFIGURE_DEPENDS ${DIR}/*_test.cc)
+  file(GLOB FUZZERS CONFIGURE_DEPENDS ${DIR}/*_fuzz.cc)
+  file(GLOB BENCHES CONFIGURE_DEPENDS ${DIR}/*_bench.cc)
+  list(REMOVE_ITEM SOURCES ${TESTS} ${FUZZERS} ${BENCHES} ${DIR}/main.cc)
+
+  if(SOURCES)
+    add_library(zw_${NAME} STATIC ${SOURCES})
+    set(SCOPE PUBLIC)
+  else()
+    add_library(zw_${NAME} INTERFACE)
+    set(SCOPE INTERFACE)
+  endif()
+  target_link_libraries(zw_${NAME} ${SCOPE} zwinger_flags)
+  foreach(DEP IN LISTS ARG_DEPS)
+    target_link_libraries(zw_${NAME} ${SCOPE} zw_${DEP})
+  endforeach()
+  target_link_libraries(zw_${NAME} ${SCOPE} ${ARG_LIBS})
+  string(REPLACE ";" " " DEP_LINE "${ARG_DEPS}")
+  file(APPEND ${CMAKE_BINARY_DIR}/layers.txt "${NAME}: ${DEP_LINE}\n")
+
+  if(TESTS)
+    add_executable(${NAME}_test ${TESTS})
+    target_link_libraries(${NAME}_test PRIVATE zw_${NAME} GTest::gtest GTest::gtest_main Threads::Threads)
+    target_compile_definitions(${NAME}_test PRIVATE ZWINGER_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    add_test(NAME ${NAME} COMMAND ${NAME}_test)
+    set_tests_properties(${NAME} PROPERTIES LABELS unit TIMEOUT 300
+      ENVIRONMENT GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/times/${NAME}.xml)  # for tools/slowest.mjs
+  endif()
+  if(ZWINGER_FUZZ)
+    foreach(FUZZER IN LISTS FUZZERS)
+      get_filename_component(FUZZER_NAME ${FUZZER} NAME_WE)
+      add_executable(${FUZZER_NAME} ${FUZZER})
+      target_link_libraries(${FUZZER_NAME} PRIVATE zw_${NAME})
+      target_link_options(${FUZZER_NAME} PRIVATE -fsanitize=fuzzer)
+    endforeach()
+  endif()
+endfunction()

@@ -1,0 +1,53 @@
+#include "gateway/cancellation.h"
+
+#include <utility>
+
+namespace zwinger::gateway {
+
+bool Cancellation::begin_forwarding(Upstream& upstream, std::int64_t id) {
+  const std::lock_guard lock(mutex_);
+  if (cancelled_) return false;
+  upstream_ = &upstream;
+  id_ = id;
+  return true;
+}
+
+void Cancellation::cancel(std::optional<std::string> reason) {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(cancelled_, true)) return;
+  if (upstream_ != nullptr) upstream_->cancel(id_, std::move(reason));
+}
+
+bool Cancellation::cancelled() const {
+  const std::lock_guard lock(mutex_);
+  return cancelled_;
+}
+
+InFlight::Entry::Entry(InFlight& table, std::string key, std::shared_ptr<Cancellation> cancellation)
+    : table_(table) {
+  const std::lock_guard lock(table_.mutex_);
+  place_ = table_.requests_.emplace(std::move(key), std::move(cancellation));
+}
+
+InFlight::Entry::~Entry() {
+  const std::lock_guard lock(table_.mutex_);
+  table_.requests_.erase(place_);
+}
+
+bool InFlight::contains(const std::string& key) const {
+  const std::lock_guard lock(mutex_);
+  return requests_.contains(key);
+}
+
+bool InFlight::cancel(const std::string& key, std::optional<std::string> reason) {
+  std::shared_ptr<Cancellation> request;
+  {
+    const std::lock_guard lock(mutex_);
+    if (requests_.count(key) != 1) return false;
+    request = requests_.find(key)->second;
+  }
+  request->cancel(std::move(reason));
+  return true;
+}
+
+}  // namespace zwinger::gateway

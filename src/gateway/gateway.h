@@ -1,0 +1,45 @@
+// The gateway process: listeners, upstreams, record and state put together; and the stdio wrapper, which is the
+// same pipeline with another codec. Blocking: run on the main thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/result.h"
+#include "gateway/policy.h"
+
+namespace zwinger::gateway {
+
+struct Ready {
+  std::map<std::string, std::string> endpoints;  // upstream id -> URL of its MCP endpoint on the first listener
+  std::vector<std::string> listeners;            // addresses as bound
+};
+
+struct Environment {
+  const Clock& clock;
+  Random& random;
+  Log& log;
+};
+
+// Serves until SIGTERM or SIGINT, then drains. `on_ready` is called once, when every listener is bound.
+// Errors: what kept it from starting (policy_*, ledger_unavailable, state_unavailable, io).
+[[nodiscard]] Result<void> run_gateway(const Policy& policy, const Environment& environment,
+                                       const std::function<void(const Ready&)>& on_ready);
+
+struct WrapOptions {
+  std::string upstream_id = "server";
+  std::vector<std::string> command;
+  std::filesystem::path state_dir;
+  const Policy* policy = nullptr;  // null: roles do not restrict and the upstream is shared
+  std::string grant_file;
+};
+
+// Guards one stdio server: MCP on our standard input and output. Returns when the client closes its side, the
+// process is told to stop, or the server cannot be kept alive. Errors: grant_file and what kept it from starting.
+[[nodiscard]] Result<void> run_wrap(const WrapOptions& options, const Environment& environment);
+
+}  // namespace zwinger::gateway

@@ -1,0 +1,64 @@
+// MCP over standard input and output, server side (MCP 2025-11-25, basic/transports, "stdio"): one message a line.
+// Loop thread only. The principal is the local grant's; there is one upstream.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "gateway/cancellation.h"
+#include "gateway/http_front.h"
+#include "gateway/notices.h"
+#include "gateway/pipeline.h"
+#include "net/one_shot.h"
+#include "net/stream.h"
+
+namespace zwinger::gateway {
+
+class StdioFront : public std::enable_shared_from_this<StdioFront> {
+ public:
+  struct Parts {
+    net::Loop& loop;
+    Pipeline& pipeline;
+    Notices& notices;
+    const Clock& clock;
+    Random& random;
+    std::shared_ptr<const identity::Authenticated> who;
+    Route route;
+  };
+  static constexpr std::size_t kMaxInFlight = 256;
+
+  StdioFront(Parts parts, std::unique_ptr<net::Stream> input, std::unique_ptr<net::Stream> output,
+             json::Limits limits);
+
+  // Reads until the client closes its side or stop() is called, then waits for the requests that still run: at
+  // most `grace`, and after stop() at most kStopGrace.
+  Task<void> serve(Duration grace);
+  void stop();
+  static constexpr std::chrono::seconds kStopGrace{2};
+
+ private:
+  void take_line(std::string line);
+  void take_notification(const mcp::Message& message);
+  static Task<void> run_exchange(std::shared_ptr<StdioFront> self, mcp::Message message);
+  void send(std::string message);
+  static Task<void> write_outbox(std::shared_ptr<StdioFront> self);
+  void tell_if_idle();
+
+  Parts parts_;
+  std::unique_ptr<net::Stream> input_;
+  std::unique_ptr<net::Stream> output_;
+  json::Limits limits_;
+  InFlight in_flight_;
+  std::size_t running_ = 0;
+  std::string outbox_;
+  bool writing_ = false;
+  bool output_broken_ = false;
+  bool told_to_stop_ = false;
+  std::shared_ptr<net::OneShot<bool>> idle_;  // set when nothing runs and nothing is left to write
+};
+
+}  // namespace zwinger::gateway

@@ -1,0 +1,494 @@
+#include "gateway/stdio_upstream.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <deque>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "gateway/line_reader.h"
+#include "mcp/envelope.h"
+#include "mcp/revision.h"
+#include "net/one_shot.h"
+#include "net/process.h"
+
+namespace zwinger::gateway {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+using Reply = Result<mcp::Message>;
+using ServerReply = Result<std::shared_ptr<const mcp::ServerInfo>>;
+
+constexpr auto kFirstPause = 200ms;
+constexpr auto kLongestPause = 10'000ms;
+constexpr auto kHealthyAfter = 30s;  // alive this long: the next pause is the first again
+constexpr auto kStopGrace = 2'000ms;
+constexpr auto kDrainAfterExit = 100ms;
+constexpr std::size_t kMaxOutbox = std::size_t{64} << 20U;
+constexpr std::size_t kKeptStderrLines = 5;
+constexpr std::size_t kMaxStderrLine = 512;
+
+std::vector<std::pair<std::string, std::string>> clean_environment(const UpstreamConfig& config) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const char* const name : {"PATH", "HOME", "LANG", "TZ"}) {
+    const bool configured = std::ranges::any_of(
+        config.environment, [&](const auto& entry) { return entry.first == name; });
+    // getenv is safe here: nothing in this program changes its environment.
+    if (const char* value = std::getenv(name); value != nullptr && !configured) {  // NOLINT(concurrency-mt-unsafe)
+      out.emplace_back(name, value);
+    }
+  }
+  out.insert(out.end(), config.environment.begin(), config.environment.end());
+  return out;
+}
+
+std::string describe_end(int status) {
+  if (WIFEXITED(status)) return "ended with exit code " + std::to_string(WEXITSTATUS(status));
+  if (WIFSIGNALED(status)) return "was ended by signal " + std::to_string(WTERMSIG(status));
+  return "ended";
+}
+
+}  // namespace
+
+class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::Impl> {
+ public:
+  Impl(net::Loop& home, StdioUpstreamOptions options, Log& log, Notices& notices)
+      : home_(home), options_(std::move(options)), log_(log), notices_(notices),
+        stopped_(std::make_shared<net::OneShot<bool>>(home)) {}
+
+  void start() { home_.spawn(supervise(shared_from_this())); }
+
+  Task<void> stop() {
+    stopping_ = true;
+    fail_everything({Code::upstream_unavailable, "the gateway is shutting down", {}});
+    if (pause_) pause_->set(true);
+    if (process_) process_->input().close();
+    if (process_) co_await process_->end_tree(kStopGrace);
+    const auto stopped = stopped_;
+    co_await stopped->wait();
+  }
+
+  [[nodiscard]] const std::string& id() const { return options_.config.id; }
+  [[nodiscard]] std::int64_t next_id() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
+  [[nodiscard]] net::Loop& home() { return home_; }
+  [[nodiscard]] const UpstreamConfig& config() const { return options_.config; }
+
+  // Runs `work` on the home loop, at once where this is it.
+  void on_home(net::Callback work) {
+    if (home_.on_loop_thread()) {
+      work();
+    } else {
+      home_.post(std::move(work));
+    }
+  }
+
+  void submit(std::int64_t id, std::string message, ProgressSink progress,
+              std::shared_ptr<net::OneShot<Reply>> reply) {
+    switch (state_) {
+      case State::ready:
+        pending_.emplace(id, Pending{std::move(reply), std::move(progress)});
+        send(std::move(message), id);
+        break;
+      case State::starting:
+        pending_.emplace(id, Pending{std::move(reply), std::move(progress)});
+        waiting_.push_back({id, std::move(message)});
+        break;
+      case State::down:
+        reply->set(std::unexpected(down_error()));
+        break;
+    }
+  }
+
+  void tell_server(std::shared_ptr<net::OneShot<ServerReply>> reply) {
+    switch (state_) {
+      case State::ready: reply->set(server_); break;
+      case State::starting: server_waiters_.push_back(std::move(reply)); break;
+      case State::down: reply->set(std::unexpected(down_error())); break;
+    }
+  }
+
+  // The request is given up: whatever comes for it later is dropped. Tells the upstream where it has been sent.
+  void give_up(std::int64_t id, const std::optional<std::string>& reason, const Error& error) {
+    const auto found = pending_.find(id);
+    if (found == pending_.end()) return;
+    found->second.reply->set(std::unexpected(error));
+    pending_.erase(found);
+    const auto queued = std::ranges::find(waiting_, id, &Waiting::id);
+    if (queued != waiting_.end()) {
+      waiting_.erase(queued);
+    } else if (state_ == State::ready) {
+      send(mcp::write_cancelled(id, reason), std::nullopt);
+    }
+  }
+
+ private:
+  enum class State { starting, ready, down };
+  struct Pending {
+    std::shared_ptr<net::OneShot<Reply>> reply;
+    ProgressSink progress;
+  };
+  struct Waiting {
+    std::int64_t id;
+    std::string message;
+  };
+
+  [[nodiscard]] Error down_error() const {
+    return {Code::upstream_unavailable,
+            "upstream '" + id() + "' is not running and will be started again" +
+                (last_failure_.empty() ? std::string() : "; " + last_failure_),
+            {}};
+  }
+
+  // --- supervision ---------------------------------------------------------------------------------
+
+  static Task<void> supervise(std::shared_ptr<Impl> self) {
+    auto pause = std::chrono::milliseconds(kFirstPause);
+    while (!self->stopping_) {
+      const Monotonic began = net::Loop::now();
+      self->state_ = State::starting;
+      co_await self->run_once();
+      if (self->stopping_) break;
+      if (net::Loop::now() - began > kHealthyAfter) pause = kFirstPause;
+      self->log_.warn("upstream '{}' {}; starting it again in {} ms", self->id(), self->last_failure_,
+                      pause.count());
+      self->notices_.note("upstream_ended", self->id());
+      self->pause_ = std::make_shared<net::OneShot<bool>>(self->home_);
+      const auto waiter = self->pause_;
+      co_await waiter->wait_until(net::Loop::now() + pause);
+      self->pause_.reset();
+      pause = std::min<std::chrono::milliseconds>(pause * 2, kLongestPause);
+    }
+    self->stopped_->set(true);
+  }
+
+  // One life of the process. On return it is gone, the state is down and nothing is pending.
+  Task<void> run_once() {
+    net::ProcessOptions options;
+    options.command = config().command;
+    options.environment = clean_environment(config());
+    options.inherit_stderr = options_.inherit_stderr;
+    auto started = net::Process::start(home_, options);
+    if (!started) {
+      last_failure_ = "could not be started: " + started.error().message;
+      go_down(down_error());
+      co_return;
+    }
+    process_ = *std::move(started);
+    outbox_.clear();
+    stderr_tail_.clear();
+    auto stderr_done = std::make_shared<net::OneShot<bool>>(home_);
+    if (process_->error() != nullptr) {
+      home_.spawn(read_stderr(shared_from_this(), stderr_done));
+    } else {
+      stderr_done->set(true);
+    }
+    auto exit_status = std::make_shared<net::OneShot<int>>(home_);
+    home_.spawn(watch_exit(shared_from_this(), exit_status));
+    auto handshake_done = std::make_shared<net::OneShot<bool>>(home_);
+    home_.spawn(handshake(shared_from_this(), handshake_done));
+
+    co_await read_output();
+
+    const bool was_ready = state_ == State::ready;
+    const pid_t pid = process_->pid();
+    go_down({Code::upstream_died, "upstream '" + id() + "' ended before it answered", {}});
+    process_->input().close();
+    co_await process_->end_tree(kStopGrace);
+    const std::optional<int> status = co_await exit_status->wait();
+    last_failure_ = describe_end(status.value_or(0)) + (was_ready ? "" : " before it was initialized");
+    co_await handshake_done->wait();
+    // A grandchild may hold standard error open; the tree has been ended, so this cannot last.
+    co_await stderr_done->wait_until(net::Loop::now() + kStopGrace);
+    if (process_->error() != nullptr) process_->error()->close();
+    co_await wait_for_writer();
+    if (!stopping_) {
+      for (const std::string& line : stderr_tail_) log_.warn("upstream '{}' said: {}", id(), line);
+    }
+    log_.debug("upstream '{}' process {} is gone", id(), pid);
+    process_.reset();
+  }
+
+  // The one who waits for the process. A grandchild may keep the pipe open after the server itself has ended: what is
+  // in the pipe by then is read, and no more.
+  static Task<void> watch_exit(std::shared_ptr<Impl> self, std::shared_ptr<net::OneShot<int>> status) {
+    const int ended = co_await self->process_->wait();
+    co_await self->home_.sleep(kDrainAfterExit);
+    if (self->process_) self->process_->output().close();
+    status->set(ended);
+  }
+
+  void go_down(const Error& error) {
+    state_ = State::down;
+    server_.reset();
+    fail_everything(error);
+  }
+
+  void fail_everything(const Error& error) {
+    for (auto& [request_id, request] : std::exchange(pending_, {})) {
+      request.reply->set(std::unexpected(error));
+    }
+    waiting_.clear();
+    for (auto& waiter : std::exchange(server_waiters_, {})) waiter->set(std::unexpected(error));
+  }
+
+  // --- what we send --------------------------------------------------------------------------------
+
+  // `id`: the request that fails where there is no room.
+  void send(std::string message, std::optional<std::int64_t> request) {
+    if (outbox_.size() + message.size() > kMaxOutbox) {
+      if (!request) return;
+      const auto found = pending_.find(*request);
+      found->second.reply->set(
+          fail(Code::overloaded, "upstream '" + id() + "' does not read its input fast enough"));
+      pending_.erase(found);
+      return;
+    }
+    outbox_ += message;
+    outbox_ += '\n';
+    if (!writing_) home_.spawn(write_outbox(shared_from_this()));
+  }
+
+  static Task<void> write_outbox(std::shared_ptr<Impl> self) {
+    self->writing_ = true;
+    while (!self->outbox_.empty() && self->process_) {
+      const std::string bytes = std::exchange(self->outbox_, {});
+      // An upstream that does not read is noticed by the time limits of its requests; one that is gone, by the
+      // end of its output.
+      const Result<void> written = co_await self->process_->input().write_all(bytes, std::nullopt);
+      if (!written) break;
+    }
+    self->outbox_.clear();
+    self->writing_ = false;
+    if (self->writer_gone_) self->writer_gone_->set(true);
+  }
+
+  Task<void> wait_for_writer() {
+    if (!writing_) co_return;
+    writer_gone_ = std::make_shared<net::OneShot<bool>>(home_);
+    const auto gone = writer_gone_;
+    co_await gone->wait();
+    writer_gone_.reset();
+  }
+
+  static Task<void> handshake(std::shared_ptr<Impl> self, std::shared_ptr<net::OneShot<bool>> done) {
+    const std::int64_t request = self->next_id();
+    auto reply = std::make_shared<net::OneShot<Reply>>(self->home_);
+    self->pending_.emplace(request, Pending{reply, {}});
+    self->send(mcp::write_initialize(request, ZWINGER_VERSION), request);
+    std::optional<Reply> answer =
+        co_await reply->wait_until(net::Loop::now() + self->config().start_timeout);
+    if (const std::string problem = self->finish_handshake(request, answer); !problem.empty()) {
+      self->log_.warn("upstream '{}' {}", self->id(), problem);
+      if (self->process_) self->process_->kill_tree();
+    }
+    done->set(true);
+  }
+
+  // Empty when the upstream is ready now (or already gone), else what is wrong with it.
+  std::string finish_handshake(std::int64_t request, const std::optional<Reply>& answer) {
+    pending_.erase(request);
+    if (state_ != State::starting || stopping_) return {};
+    if (!answer) {
+      return "did not answer initialize within " + std::to_string(config().start_timeout.count()) + " s";
+    }
+    if (!*answer) return "failed at initialize: " + answer->error().to_string();
+    const mcp::Message& message = **answer;
+    if (message.kind != mcp::MessageKind::result) return "answered initialize with an error";
+    auto info = mcp::read_initialize_result(*message.result);
+    if (!info) return "failed at initialize: " + info.error().to_string();
+    if (!mcp::upstream_revision_supported(info->protocol_version)) {
+      return "speaks MCP revision '" + info->protocol_version + "', which this gateway does not";
+    }
+    server_ = std::make_shared<const mcp::ServerInfo>(*std::move(info));
+    state_ = State::ready;
+    send(mcp::write_initialized(), std::nullopt);
+    for (Waiting& waiting : std::exchange(waiting_, {})) send(std::move(waiting.message), waiting.id);
+    for (auto& waiter : std::exchange(server_waiters_, {})) waiter->set(server_);
+    log_.info("upstream '{}' is ready", id());
+    return {};
+  }
+
+  // --- what it sends -------------------------------------------------------------------------------
+
+  Task<void> read_output() {
+    LineReader lines(config().max_answer_bytes);
+    std::vector<char> chunk(std::size_t{64} << 10U);
+    while (true) {
+      const Result<std::size_t> got = co_await process_->output().read_some(chunk, std::nullopt);
+      if (!got || *got == 0) break;
+      lines.feed(
+          std::string_view(chunk.data(), *got), [this](std::string line) { take_line(std::move(line)); },
+          [this] {
+            bad_line({Code::upstream_answer_too_large,
+                      "upstream '" + id() + "' sent a message of more than " +
+                          std::to_string(config().max_answer_bytes) + " bytes",
+                      {}});
+          });
+    }
+    if (lines.in_line()) notices_.note("upstream_cut_off", id());
+  }
+
+  static Task<void> read_stderr(std::shared_ptr<Impl> self, std::shared_ptr<net::OneShot<bool>> done) {
+    LineReader lines(kMaxStderrLine);
+    std::vector<char> chunk(4096);
+    while (true) {
+      const Result<std::size_t> got = co_await self->process_->error()->read_some(chunk, std::nullopt);
+      if (!got || *got == 0) break;
+      lines.feed(
+          std::string_view(chunk.data(), *got),
+          [&](std::string line) {
+            self->log_.debug("upstream '{}' says: {}", self->id(), line);
+            self->stderr_tail_.push_back(std::move(line));
+            if (self->stderr_tail_.size() > kKeptStderrLines) self->stderr_tail_.pop_front();
+          },
+          [] {});
+    }
+    done->set(true);
+  }
+
+  void take_line(std::string line) {
+    if (line.empty()) return;
+    json::Limits limits;
+    limits.max_bytes = config().max_answer_bytes;
+    auto message = mcp::parse_message(std::move(line), limits);
+    if (!message) {
+      bad_line({Code::upstream_invalid_message,
+                "upstream '" + id() + "' wrote a line that is no MCP message to its standard output (" +
+                    message.error().error.to_string() + "); logs belong on standard error",
+                {}});
+      return;
+    }
+    switch (message->kind) {
+      case mcp::MessageKind::request: refuse_request(*message); break;
+      case mcp::MessageKind::notification: take_notification(*message); break;
+      case mcp::MessageKind::result:
+      case mcp::MessageKind::error: take_answer(*std::move(message)); break;
+    }
+  }
+
+  void take_answer(mcp::Message message) {
+    const auto number = message.document.root().find("id")->is_number()
+                            ? message.document.root().find("id")->integer()
+                            : std::nullopt;
+    const auto found = number ? pending_.find(*number) : pending_.end();
+    if (found == pending_.end()) {
+      notices_.note("answer_without_request", id());
+      return;
+    }
+    const auto reply = found->second.reply;
+    pending_.erase(found);
+    reply->set(std::move(message));
+  }
+
+  // Nothing an upstream asks is passed on yet but the ping that keeps it alive.
+  void refuse_request(const mcp::Message& message) {
+    if (message.method == "ping") {
+      send(mcp::write_result(message.id, "{}"), std::nullopt);
+      return;
+    }
+    notices_.note("server_request_refused", id(), message.method, name(Code::method_not_supported));
+    mcp::Denial denial;
+    denial.reason = Code::method_not_supported;
+    denial.text = std::string(info(Code::method_not_supported).text);
+    denial.rpc_code = mcp::kMethodNotFound;
+    send(mcp::write_denial(message.id, denial), std::nullopt);
+  }
+
+  void take_notification(const mcp::Message& message) {
+    if (mcp::parse_notification(message.method) != mcp::Notification::progress) {
+      notices_.note("server_notification_refused", id(), message.method,
+                    name(Code::method_not_supported));
+      return;
+    }
+    const auto progress = mcp::read_progress_params(message.params);
+    const auto found = progress ? pending_.find(progress->token) : pending_.end();
+    if (found == pending_.end()) {
+      notices_.note("progress_without_request", id());
+      return;
+    }
+    if (found->second.progress) found->second.progress(*progress);
+  }
+
+  void bad_line(const Error& error) {
+    notices_.note("upstream_bad_message", id(), {}, name(error.code));
+    if (pending_.size() != 1) return;
+    const auto reply = pending_.begin()->second.reply;
+    pending_.clear();
+    reply->set(std::unexpected(error));
+  }
+
+  net::Loop& home_;
+  StdioUpstreamOptions options_;
+  Log& log_;
+  Notices& notices_;
+  std::atomic<std::int64_t> next_id_{1};
+
+  State state_ = State::starting;
+  bool stopping_ = false;
+  std::string last_failure_;
+  std::unique_ptr<net::Process> process_;
+  std::shared_ptr<const mcp::ServerInfo> server_;
+  std::unordered_map<std::int64_t, Pending> pending_;
+  std::vector<Waiting> waiting_;  // to be sent once the upstream is ready
+  std::vector<std::shared_ptr<net::OneShot<ServerReply>>> server_waiters_;
+  std::string outbox_;
+  bool writing_ = false;
+  std::shared_ptr<net::OneShot<bool>> writer_gone_;
+  std::shared_ptr<net::OneShot<bool>> pause_;
+  std::shared_ptr<net::OneShot<bool>> stopped_;
+  std::deque<std::string> stderr_tail_;
+};
+
+StdioUpstream::StdioUpstream(net::Loop& home, StdioUpstreamOptions options, Log& log, Notices& notices)
+    : impl_(std::make_shared<Impl>(home, std::move(options), log, notices)) {}
+StdioUpstream::~StdioUpstream() = default;
+
+void StdioUpstream::start() { impl_->start(); }
+Task<void> StdioUpstream::stop() { co_await impl_->stop(); }
+const std::string& StdioUpstream::id() const { return impl_->id(); }
+std::int64_t StdioUpstream::next_id() { return impl_->next_id(); }
+
+Task<Result<mcp::Message>> StdioUpstream::request(net::Loop& caller, std::int64_t id,
+                                                  std::string message, ProgressSink progress) {
+  const std::shared_ptr<Impl> impl = impl_;
+  auto reply = std::make_shared<net::OneShot<Reply>>(caller);
+  impl->on_home([impl, id, reply, message = std::move(message), progress = std::move(progress)]() mutable {
+    impl->submit(id, std::move(message), std::move(progress), std::move(reply));
+  });
+  const Monotonic deadline = net::Loop::now() + impl->config().answer_timeout;
+  std::optional<Reply> answer = co_await reply->wait_until(deadline);
+  if (answer) co_return *std::move(answer);
+  const Error error{Code::upstream_timeout,
+                    "upstream '" + impl->id() + "' did not answer within " +
+                        std::to_string(impl->config().answer_timeout.count()) + " s",
+                    {}};
+  impl->on_home([impl, id, error] { impl->give_up(id, R"("time limit reached")", error); });
+  co_return std::unexpected(error);
+}
+
+Task<Result<std::shared_ptr<const mcp::ServerInfo>>> StdioUpstream::server(net::Loop& caller) {
+  const std::shared_ptr<Impl> impl = impl_;
+  auto reply = std::make_shared<net::OneShot<ServerReply>>(caller);
+  impl->on_home([impl, reply] { impl->tell_server(reply); });
+  const Monotonic deadline = net::Loop::now() + impl->config().start_timeout;
+  std::optional<ServerReply> answer = co_await reply->wait_until(deadline);
+  if (answer) co_return *std::move(answer);
+  co_return fail(Code::upstream_unavailable, "upstream '" + impl->id() + "' is still starting");
+}
+
+void StdioUpstream::cancel(std::int64_t id, std::optional<std::string> reason) {
+  impl_->on_home([impl = impl_, id, reason = std::move(reason)] {
+    impl->give_up(id, reason, {Code::cancelled, std::string(info(Code::cancelled).text), {}});
+  });
+}
+
+}  // namespace zwinger::gateway

@@ -1,0 +1,136 @@
+// The grant: what a principal may do in this task. Text to snapshot (compile), and snapshot and
+// call to verdict (evaluate). Design section 5; the golden folders under grant/golden are its
+// manual.
+//
+// A Grant and a RoleTable are immutable after they were made and may be read from any thread.
+// Nothing here reads a clock, counts, or does I/O: what must be counted is named in the Decision
+// for the pipeline to count.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/verdict.h"
+#include "json/json.h"
+#include "text/glob.h"
+
+namespace zwinger::grant {
+
+// The vertical of an upstream that belongs to no business domain: any grant may reach it.
+inline constexpr std::string_view kSharedVertical = "shared";
+
+// What a method needs from `scope`.
+enum class Scope : std::uint8_t {
+  tools_list,
+  tools_call,
+  resources_list,
+  resources_read,
+  resources_subscribe,
+  prompts_list,
+  prompts_get,
+  completion,
+  sandbox_exec
+};
+[[nodiscard]] std::string_view to_string(Scope scope);  // "tools:list", ...
+[[nodiscard]] std::optional<Scope> parse_scope(std::string_view text);
+
+// A glob over "upstream/tool". Errors: policy_value for what text::Glob refuses, and for a glob
+// without a slash: it can match no tool, and a restriction that matches nothing must not pass for
+// one.
+[[nodiscard]] Result<text::Glob> parse_tool_glob(std::string_view pattern);
+
+// One of `roles:` in the policy. Absent members mean none.
+struct Role {
+  std::vector<Scope> scope;
+  std::vector<text::Glob> tools_in_scope;
+  std::vector<text::Glob> tools_out_of_scope;
+  std::vector<std::string> verticals;
+};
+
+// `unrestricted` is for wrap and replay without a policy directory, where roles do not restrict; it
+// is a type of its own so that a search finds every use.
+struct RolesDoNotRestrict {};
+class RoleTable {
+ public:
+  explicit RoleTable(std::map<std::string, Role, std::less<>> roles) : roles_(std::move(roles)) {}
+  explicit RoleTable(RolesDoNotRestrict /*named*/) : unrestricted_(true) {}
+  [[nodiscard]] bool unrestricted() const { return unrestricted_; }
+  [[nodiscard]] const Role* find(std::string_view name) const;
+
+ private:
+  std::map<std::string, Role, std::less<>> roles_;
+  bool unrestricted_ = false;
+};
+
+// A tool as the configuration places it.
+struct ToolRef {
+  std::string_view upstream;  // our id
+  std::string_view tool;      // raw name, as the upstream knows it
+  std::string_view vertical;  // from the configuration; kSharedVertical where it is shared
+};
+
+// A count that must be taken, durably, before the call is forwarded: at most `limit` calls of all
+// tools together that the constraint's glob matches.
+struct Counter {
+  std::string key;  // stable within the session: the constraint's tool glob
+  std::uint64_t limit;
+};
+
+struct CallDecision {
+  Verdict verdict;
+  std::vector<Counter> counters;  // only when the verdict allows
+};
+
+class Grant {
+ public:
+  // `atr` is the value of the claim, an object. Errors: grant_invalid (where = JSON pointer) for
+  // wrong types, unknown enum words, bad globs, pointers and matchers; grant_unsupported for a
+  // restriction this build cannot check: a non-null budget or any member that this build does not
+  // know.
+  [[nodiscard]] static Result<Grant> compile(json::Value atr);
+
+  Grant(Grant&&) noexcept;
+  Grant& operator=(Grant&&) noexcept;
+  ~Grant();
+
+  [[nodiscard]] const std::string& role() const;
+  [[nodiscard]] const std::string& tenant() const;      // tenantId; may be empty
+  [[nodiscard]] const std::string& actor_type() const;  // agent, human or service; may be empty
+  [[nodiscard]] const std::string& task_id() const;     // may be empty
+  [[nodiscard]] const std::string& session_id() const;  // may be empty
+  [[nodiscard]] std::optional<std::int64_t> session_ttl() const;  // seconds
+
+  // Whether a method that needs `scope` may be used at all (role AND grant). A denial has no `at`.
+  [[nodiscard]] Verdict evaluate_scope(const RoleTable& roles, Scope scope) const;
+  // Whether the tool can be reached by some call: role, out of scope, in scope, vertical,
+  // elevation, in this order. Lists are filtered by this; evaluate_call contains it, so that a list
+  // never hides what a call can reach, nor the other way round. A denial's `at` is the tool
+  // identity.
+  [[nodiscard]] Verdict evaluate_tool(const RoleTable& roles, const ToolRef& tool) const;
+  // The whole decision for tools/call: scope tools:call, evaluate_tool, then every constraint entry
+  // whose glob matches the tool. `arguments` is nothing where the call has none (judged as an empty
+  // object). A denial's `at` is the tool identity, or for constraint_* the pointer of the offending
+  // argument.
+  [[nodiscard]] CallDecision evaluate_call(const RoleTable& roles, const ToolRef& tool,
+                                           std::optional<json::Value> arguments) const;
+
+ private:
+  struct Compiled;
+  explicit Grant(std::unique_ptr<const Compiled> compiled);
+  std::unique_ptr<const Compiled> compiled_;
+};
+
+// The member names that compile() knows in `atr`, in its `task` and in an entry of
+// `toolConstraints`, for the test that compares them with the JSON Schema.
+[[nodiscard]] std::span<const std::string_view> atr_members();
+[[nodiscard]] std::span<const std::string_view> task_members();
+[[nodiscard]] std::span<const std::string_view> constraint_members();
+
+}  // namespace zwinger::grant

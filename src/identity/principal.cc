@@ -1,0 +1,196 @@
+#include "identity/principal.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "base/files.h"
+#include "crypto/hash.h"
+#include "text/ascii.h"
+
+namespace zwinger::identity {
+
+namespace {
+
+constexpr UnixSeconds kClockSkew = 60;
+constexpr std::size_t kMaxGrantFileBytes = std::size_t{64} << 10U;
+
+// Restrictions that this build cannot check: RFC 7800 (proof of possession), RFC 8693 section 4
+// (delegation).
+constexpr std::array<std::string_view, 3> kUnsupportedClaims = {"cnf", "act", "may_act"};
+
+std::unexpected<Error> bad_claim(std::string_view name, std::string message) {
+  return fail(Code::token_claims, "the claim '" + std::string(name) + "' " + std::move(message),
+              std::string(name));
+}
+
+Result<std::string> text_claim(json::Value payload, std::string_view name) {
+  const auto claim = payload.find(name);
+  if (!claim) return bad_claim(name, "is missing");
+  if (!claim->is_string()) return bad_claim(name, "must be a string");
+  const std::string_view text = claim->string();
+  if (text.empty() || text.size() > kMaxClaimBytes || text::has_control(text)) {
+    return bad_claim(name, "must have 1 to 256 bytes and no control characters");
+  }
+  return std::string(text);
+}
+
+// A NumericDate (RFC 7519 section 2), nothing where it is absent.
+Result<std::optional<UnixSeconds>> date_claim(json::Value payload, std::string_view name) {
+  const auto claim = payload.find(name);
+  if (!claim) return std::nullopt;
+  const auto seconds = claim->is_number() ? claim->integer() : std::nullopt;
+  if (!seconds || *seconds < 0) {
+    return bad_claim(name, "must be a whole number of seconds since 1970");
+  }
+  return *seconds;
+}
+
+struct Validity {
+  UnixSeconds not_before;
+  UnixSeconds expires;
+};
+
+Result<Validity> read_validity(json::Value payload) {
+  ZWINGER_TRY(const auto exp, date_claim(payload, "exp"));
+  ZWINGER_TRY(const auto nbf, date_claim(payload, "nbf"));
+  ZWINGER_TRY(const auto iat, date_claim(payload, "iat"));
+  if (!exp) return bad_claim("exp", "is missing");
+  return Validity{.not_before = std::max(nbf.value_or(0), iat.value_or(0)) - kClockSkew,
+                  .expires = *exp};
+}
+
+Result<void> compare(UnixSeconds not_before, UnixSeconds expires, UnixSeconds now) {
+  if (now >= expires) return fail(Code::token_expired, "the token has expired", "exp");
+  if (now < not_before) return fail(Code::token_not_yet_valid, "the token is not valid yet");
+  return {};
+}
+
+Result<std::shared_ptr<const grant::Grant>> compile_grant(json::Value payload) {
+  const auto atr = payload.find("atr");
+  if (!atr || atr->is_null()) {
+    return fail(Code::grant_missing, "the token carries no grant (claim 'atr')", "/atr");
+  }
+  for (const std::string_view name : kUnsupportedClaims) {
+    if (const auto claim = payload.find(name); claim && !claim->is_null()) {
+      return fail(Code::grant_unsupported,
+                  "the claim '" + std::string(name) +
+                      "' restricts the token in a way that cannot be checked",
+                  "/" + std::string(name));
+    }
+  }
+  if (!atr->is_object()) return fail(Code::grant_invalid, "the grant must be an object", "/atr");
+  auto compiled = grant::Grant::compile(*atr);
+  if (!compiled) {
+    Error error = std::move(compiled).error();
+    error.where = "/atr" + error.where;
+    return std::unexpected(std::move(error));
+  }
+  return std::make_shared<const grant::Grant>(*std::move(compiled));
+}
+
+// Each field is preceded by its length, so that no two lists of fields give the same bytes.
+void append_field(std::string& out, std::string_view field) {
+  for (int shift = 56; shift >= 0; shift -= 8) {
+    out += static_cast<char>(
+        (static_cast<std::uint64_t>(field.size()) >> static_cast<unsigned>(shift)) & 0xFFU);
+  }
+  out += field;
+}
+
+std::string session_of(const Principal& principal, const grant::Grant* grant) {
+  std::string_view kind;
+  std::string_view id;
+  if (grant != nullptr && !grant->task_id().empty()) {
+    kind = "task";
+    id = grant->task_id();
+  } else if (grant != nullptr && !grant->session_id().empty()) {
+    kind = "session";
+    id = grant->session_id();
+  }
+  std::string bytes;
+  for (const std::string_view field :
+       {std::string_view("zwinger session 1"), std::string_view(principal.issuer),
+        std::string_view(principal.tenant), std::string_view(principal.subject), kind, id}) {
+    append_field(bytes, field);
+  }
+  return crypto::sha256_hex(bytes);
+}
+
+// `error` as one of the file: where it is, and what to do.
+std::unexpected<Error> in_file(Error error, const std::string& path) {
+  error.message += "; write a new grant with: zwinger init --allow GLOB";
+  error.where = error.where.empty() ? path : path + ": " + error.where;
+  return std::unexpected(std::move(error));
+}
+
+}  // namespace
+
+std::string_view to_string(Proof proof) {
+  switch (proof) {
+    case Proof::jwt:
+      return "jwt";
+    case Proof::local_grant:
+      return "local_grant";
+    case Proof::replay:
+      return "replay";
+  }
+  return {};
+}
+
+Result<Authenticated> read_claims(json::Value payload, Proof proof) {
+  if (!payload.is_object()) return fail(Code::token_claims, "the claims must be an object");
+  Principal principal;
+  principal.proof = proof;
+  if (proof == Proof::jwt || (proof == Proof::replay && payload.find("iss"))) {
+    ZWINGER_TRY(principal.issuer, text_claim(payload, "iss"));
+  }
+  ZWINGER_TRY(principal.subject, text_claim(payload, "sub"));
+  if (proof != Proof::local_grant) ZWINGER_CHECK_OK(text_claim(payload, "jti"));
+  ZWINGER_TRY(const Validity validity, read_validity(payload));
+  principal.not_before = validity.not_before;
+  principal.expires = validity.expires;
+  auto grant = compile_grant(payload);
+  if (grant) principal.tenant = (*grant)->tenant();
+  principal.session = session_of(principal, grant ? grant->get() : nullptr);
+  return Authenticated{.principal = std::move(principal), .grant = std::move(grant)};
+}
+
+Result<void> check_time(const Principal& principal, UnixSeconds now) {
+  return compare(principal.not_before, principal.expires, now);
+}
+
+Result<void> check_time(json::Value payload, UnixSeconds now) {
+  ZWINGER_TRY(const Validity validity, read_validity(payload));
+  return compare(validity.not_before, validity.expires, now);
+}
+
+Result<std::shared_ptr<const Authenticated>> load_local_grant(const std::string& path,
+                                                              UnixSeconds now) {
+  auto text = read_private_file(path, kMaxGrantFileBytes);
+  if (!text) return in_file({Code::grant_file, std::move(text).error().message, {}}, path);
+  auto document = json::Document::parse(*std::move(text));
+  if (!document) return in_file(std::move(document).error(), path);
+  const json::Value file = document->root();
+  if (!file.is_object()) {
+    return in_file({Code::grant_file, "the grant file must hold an object", {}}, path);
+  }
+  for (const json::Value member : file.children()) {
+    const std::string_view name = member.name();
+    if (name != "sub" && name != "exp" && name != "atr") {
+      return in_file({Code::grant_unsupported, "a local grant has only sub, exp and atr",
+                      "/" + std::string(name)},
+                     path);
+    }
+  }
+  auto who = read_claims(file, Proof::local_grant);
+  if (!who) return in_file(std::move(who).error(), path);
+  if (!check_time(who->principal, now)) {
+    return in_file({Code::grant_expired, "the local grant has expired", "exp"}, path);
+  }
+  return std::make_shared<const Authenticated>(*std::move(who));
+}
+
+}  // namespace zwinger::identity

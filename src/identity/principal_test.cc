@@ -1,0 +1,307 @@
+#include "identity/principal.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "base/files.h"
+#include "crypto/hash.h"
+
+namespace zwinger::identity {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr UnixSeconds kNow = 1800000000;
+constexpr std::string_view kGood = "'iss':'i','sub':'s','jti':'j','exp':1800000600";
+
+std::string json_text(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c == '\'') c = '"';
+  }
+  return out;
+}
+
+Result<Authenticated> read(std::string_view claims, Proof proof = Proof::jwt) {
+  auto document = json::Document::parse(json_text(claims));
+  EXPECT_TRUE(document.has_value()) << claims;
+  return read_claims(document->root(), proof);
+}
+
+std::string describe(const Error& error) {
+  return std::string(name(error.code)) + (error.where.empty() ? "" : " " + error.where);
+}
+
+std::string outcome(std::string_view claims, Proof proof = Proof::jwt) {
+  const auto who = read(claims, proof);
+  return who ? "ok" : describe(who.error());
+}
+
+// What the grant is, "ok" where it compiled.
+std::string grant_outcome(const std::string& members) {
+  const auto who = read("{" + std::string(kGood) + members + "}");
+  if (!who) return "no principal: " + describe(who.error());
+  EXPECT_EQ(who->principal.subject, "s") << "the principal is known whatever the grant is";
+  EXPECT_EQ(who->principal.session.size(), 64U);
+  return who->grant ? "ok" : describe(who->grant.error());
+}
+
+std::string session(std::string_view issuer, std::string_view subject, std::string_view atr,
+                    std::string_view rest = "'jti':'j','exp':1800000600") {
+  const auto who = read("{'iss':'" + std::string(issuer) + "','sub':'" + std::string(subject) +
+                        "'," + std::string(rest) + ",'atr':" + std::string(atr) + "}");
+  EXPECT_TRUE(who.has_value() && who->grant.has_value()) << atr;
+  return who->principal.session;
+}
+
+TEST(ReadClaims, NeedsTheClaimsOfEachProof) {
+  EXPECT_EQ(outcome("{" + std::string(kGood) + "}"), "ok");
+  EXPECT_EQ(outcome("{'sub':'s','jti':'j','exp':1}"), "token_claims iss");
+  EXPECT_EQ(outcome("{'iss':'i','jti':'j','exp':1}"), "token_claims sub");
+  EXPECT_EQ(outcome("{'iss':'i','sub':'s','exp':1}"), "token_claims jti");
+  EXPECT_EQ(outcome("{'iss':'i','sub':'s','jti':'j'}"), "token_claims exp");
+  EXPECT_EQ(outcome("{'iss':'i','sub':'s','jti':'j','exp':null}"), "token_claims exp");
+  EXPECT_EQ(outcome("[]"), "token_claims");
+
+  EXPECT_EQ(outcome("{'sub':'s','jti':'j','exp':1}", Proof::replay), "ok");
+  EXPECT_EQ(outcome("{'iss':7,'sub':'s','jti':'j','exp':1}", Proof::replay), "token_claims iss");
+  EXPECT_EQ(outcome("{'sub':'s','exp':1}", Proof::replay), "token_claims jti");
+  EXPECT_EQ(outcome("{'sub':'s','jti':'j'}", Proof::replay), "token_claims exp");
+
+  EXPECT_EQ(outcome("{'sub':'s','exp':1}", Proof::local_grant), "ok");
+  EXPECT_EQ(outcome("{'exp':1}", Proof::local_grant), "token_claims sub");
+  EXPECT_EQ(outcome("{'sub':'s'}", Proof::local_grant), "token_claims exp");
+}
+
+TEST(ReadClaims, ChecksTheShapeOfNames) {
+  const auto with_subject = [](const std::string& text) {
+    return outcome("{'iss':'i','jti':'j','exp':1,'sub':" + text + "}");
+  };
+  EXPECT_EQ(with_subject("'" + std::string(256, 'a') + "'"), "ok");
+  EXPECT_EQ(with_subject("'" + std::string(257, 'a') + "'"), "token_claims sub");
+  EXPECT_EQ(with_subject("'J\\u00f6rg'"), "ok");
+  for (const std::string_view text : {"''", "7", "null", "['s']", "{'a':'s'}", "'a\\nb'",
+                                      "'a\\u0000'", "'\\u007f'", "'a\\u0085'", "'\\u009b31m'"}) {
+    EXPECT_EQ(with_subject(std::string(text)), "token_claims sub") << text;
+  }
+  EXPECT_EQ(outcome("{'iss':'i','jti':'','exp':1,'sub':'s'}"), "token_claims jti");
+  EXPECT_EQ(outcome("{'iss':'i','jti':7,'exp':1,'sub':'s'}"), "token_claims jti");
+  EXPECT_EQ(outcome("{'iss':'','jti':'j','exp':1,'sub':'s'}"), "token_claims iss");
+}
+
+TEST(ReadClaims, TakesTimesAsWholeSecondsOnly) {
+  for (const std::string_view name : {"exp", "nbf", "iat"}) {
+    const auto with_time = [&](std::string_view text) {
+      const std::string exp = name == "exp" ? "" : ",'exp':1";
+      return outcome("{'iss':'i','jti':'j','sub':'s'" + exp + ",'" + std::string(name) +
+                     "':" + std::string(text) + "}");
+    };
+    EXPECT_EQ(with_time("0"), "ok");
+    EXPECT_EQ(with_time("9223372036854775807"), "ok");
+    for (const std::string_view text :
+         {"1.5", "1.0", "1e3", "-1", "9223372036854775808", "'1'", "true", "[1]", "{}"}) {
+      EXPECT_EQ(with_time(text), "token_claims " + std::string(name)) << text;
+    }
+  }
+}
+
+TEST(ReadClaims, KeepsTheTimesForLater) {
+  const auto bounds = [](std::string_view times) {
+    const auto who = read("{'iss':'i','sub':'s','jti':'j'," + std::string(times) + "}");
+    EXPECT_TRUE(who.has_value());
+    return std::pair(who->principal.not_before, who->principal.expires);
+  };
+  EXPECT_EQ(bounds("'exp':500"), std::pair(UnixSeconds{-60}, UnixSeconds{500}));
+  EXPECT_EQ(bounds("'exp':500,'nbf':100,'iat':200"), std::pair(UnixSeconds{140}, UnixSeconds{500}));
+  EXPECT_EQ(bounds("'exp':500,'nbf':300,'iat':200"), std::pair(UnixSeconds{240}, UnixSeconds{500}));
+}
+
+TEST(CheckTime, IncludesTheFirstSecondAndExcludesTheLast) {
+  auto document = json::Document::parse(json_text("{'nbf':1000,'exp':2000}"));
+  ASSERT_TRUE(document.has_value());
+  const Principal principal{.issuer = {},
+                            .tenant = {},
+                            .subject = {},
+                            .proof = Proof::jwt,
+                            .session = {},
+                            .not_before = 940,
+                            .expires = 2000};
+  const auto at = [&](UnixSeconds now) {
+    const auto one = check_time(principal, now);
+    const auto other = check_time(document->root(), now);
+    EXPECT_EQ(one.has_value(), other.has_value());
+    return one ? "ok" : std::string(name(one.error().code));
+  };
+  EXPECT_EQ(at(939), "token_not_yet_valid");
+  EXPECT_EQ(at(940), "ok");
+  EXPECT_EQ(at(1999), "ok");
+  EXPECT_EQ(at(2000), "token_expired");
+  EXPECT_EQ(at(2001), "token_expired");
+
+  auto broken = json::Document::parse(json_text("{'nbf':'1000','exp':2000}"));
+  ASSERT_TRUE(broken.has_value());
+  EXPECT_EQ(describe(check_time(broken->root(), 1500).error()), "token_claims nbf");
+}
+
+TEST(Grant, IsAnErrorWhereItCannotBeRelied) {
+  EXPECT_EQ(grant_outcome(",'atr':{'toolsInScope':['bank/*']}"), "ok");
+  EXPECT_EQ(grant_outcome(""), "grant_missing /atr");
+  EXPECT_EQ(grant_outcome(",'atr':null"), "grant_missing /atr");
+  EXPECT_EQ(grant_outcome(",'atr':[]"), "grant_invalid /atr");
+  EXPECT_EQ(grant_outcome(",'atr':'bank/*'"), "grant_invalid /atr");
+  EXPECT_EQ(grant_outcome(",'atr':{'toolsInScope':7}"), "grant_invalid /atr/toolsInScope");
+  EXPECT_EQ(grant_outcome(",'atr':{'budget':{'maxCalls':4}}"), "grant_unsupported /atr/budget");
+  for (const std::string claim : {"cnf", "act", "may_act"}) {
+    const std::string quoted = ",'" + claim + "':";
+    const std::string atr = ",'atr':{'toolsInScope':['bank/*']}";
+    EXPECT_EQ(grant_outcome(quoted + "null" + atr), "ok");
+    const std::string refused = "grant_unsupported /" + claim;
+    for (const std::string_view value : {"{}", "[]", "''", "0", "false"}) {
+      EXPECT_EQ(grant_outcome(std::string(quoted).append(value).append(atr)), refused);
+    }
+  }
+}
+
+TEST(Session, StaysWithTheTaskWhateverTheToken) {
+  const std::string_view atr = "{'tenantId':'t','task':{'id':'t-1'}}";
+  const std::string first = session("i", "s", atr);
+  EXPECT_EQ(first, session("i", "s", atr, "'jti':'other','iat':1800000000,'exp':1800009999"));
+  EXPECT_EQ(first,
+            session("i", "s", "{'task':{'id':'t-1'},'toolsInScope':['bank/*'],'tenantId':'t'}"))
+      << "a narrower grant for the same task sheds nothing";
+  EXPECT_EQ(first, session("i", "s", "{'tenantId':'t','task':{'id':'t-1'},'sessionId':'x'}"))
+      << "the task decides where there is one";
+  EXPECT_EQ(first.size(), 64U);
+}
+
+TEST(Session, DiffersByEachPart) {
+  const std::set<std::string> all = {
+      session("i", "s", "{'tenantId':'t','task':{'id':'1'}}"),
+      session("j", "s", "{'tenantId':'t','task':{'id':'1'}}"),
+      session("i", "r", "{'tenantId':'t','task':{'id':'1'}}"),
+      session("i", "s", "{'tenantId':'u','task':{'id':'1'}}"),
+      session("i", "s", "{'tenantId':'t','task':{'id':'2'}}"),
+      session("i", "s", "{'tenantId':'t','sessionId':'1'}"),
+      session("i", "s", "{'tenantId':'t'}"),
+      session("i", "s", "{}"),
+      // The same letters, cut elsewhere.
+      session("ab", "c", "{}"),
+      session("a", "bc", "{}"),
+      session("a", "b", "{'tenantId':'c'}"),
+      session("a", "c", "{'tenantId':'b'}"),
+  };
+  EXPECT_EQ(all.size(), 12U);
+}
+
+// The bytes that are hashed, written out: a session must not change with a new version of this
+// program.
+TEST(Session, IsTheHashOfItsFieldsWithTheirLengths) {
+  const auto field = [](const std::string& text) {
+    return std::string(7, '\0') + static_cast<char>(text.size()) + text;
+  };
+  const std::string bytes = field("zwinger session 1") + field("i") + field("t") + field("s") +
+                            field("task") + field("t-1");
+  EXPECT_EQ(session("i", "s", "{'tenantId':'t','task':{'id':'t-1'}}"), crypto::sha256_hex(bytes));
+}
+
+TEST(Session, OfABrokenGrantIsThatOfThePrincipal) {
+  const auto broken = read("{" + std::string(kGood) + ",'atr':{'tenantId':'t','scope':7}}");
+  const auto none = read("{" + std::string(kGood) + "}");
+  ASSERT_TRUE(broken && none);
+  EXPECT_EQ(broken->principal.tenant, "");
+  EXPECT_EQ(broken->principal.session, none->principal.session);
+}
+
+class LocalGrantTest : public testing::Test {
+ protected:
+  LocalGrantTest() {
+    std::string name = (fs::temp_directory_path() / "zwinger_grant_XXXXXX").string();
+    EXPECT_NE(::mkdtemp(name.data()), nullptr);
+    folder_ = name;
+  }
+  LocalGrantTest(const LocalGrantTest&) = delete;
+  LocalGrantTest& operator=(const LocalGrantTest&) = delete;
+  ~LocalGrantTest() override {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  [[nodiscard]] std::string path() const { return (folder_ / "grant.json").string(); }
+
+  std::string load(std::string_view text, mode_t mode = 0600) {
+    EXPECT_TRUE(write_file_atomically(path(), json_text(text), mode).has_value());
+    return load_existing();
+  }
+  // Code and place, the folder's name cut off.
+  std::string load_existing() {
+    last_ = load_local_grant(path(), kNow);
+    if (last_) return "ok";
+    EXPECT_NE(last_.error().message.find("zwinger init --allow GLOB"), std::string::npos);
+    EXPECT_EQ(last_.error().where.rfind(path(), 0), 0U);
+    return std::string(name(last_.error().code)) + last_.error().where.substr(path().size());
+  }
+
+  fs::path folder_;
+  Result<std::shared_ptr<const Authenticated>> last_;
+};
+
+TEST_F(LocalGrantTest, IsReadFromAPrivateFile) {
+  ASSERT_EQ(load("{'sub':'alice','exp':1800000001,'atr':{'tenantId':'t','toolsInScope':['fs/*']}}"),
+            "ok");
+  const Authenticated& who = **last_;
+  EXPECT_EQ(who.principal.issuer, "");
+  EXPECT_EQ(who.principal.subject, "alice");
+  EXPECT_EQ(who.principal.tenant, "t");
+  EXPECT_EQ(who.principal.proof, Proof::local_grant);
+  EXPECT_EQ(who.principal.expires, 1800000001);
+  EXPECT_TRUE(who.grant.has_value());
+}
+
+TEST_F(LocalGrantTest, MustBeThereAndPrivate) {
+  const std::string_view good = "{'sub':'s','exp':1800000001,'atr':{}}";
+  EXPECT_EQ(load_existing(), "grant_file");
+  EXPECT_EQ(load(good, 0644), "grant_file");
+  EXPECT_EQ(load(good, 0660), "grant_file");
+  EXPECT_EQ(load(good, 0600), "ok");
+  fs::rename(path(), folder_ / "elsewhere");
+  fs::create_symlink(folder_ / "elsewhere", path());
+  EXPECT_EQ(load_existing(), "grant_file");
+  fs::remove(path());
+  fs::create_directory(path());
+  EXPECT_EQ(load_existing(), "grant_file");
+}
+
+TEST_F(LocalGrantTest, MustBeInTimeAndHoldNothingElse) {
+  EXPECT_EQ(load("{'sub':'s','exp':1800000000,'atr':{}}"), "grant_expired: exp");
+  EXPECT_EQ(load("{'sub':'s','atr':{}}"), "token_claims: exp");
+  EXPECT_EQ(load("{'exp':1800000001,'atr':{}}"), "token_claims: sub");
+  EXPECT_EQ(load("[]"), "grant_file");
+  EXPECT_EQ(load("{'sub':'s','sub':'t','exp':1800000001}").substr(0, 18), "json_duplicate_key");
+  EXPECT_EQ(load("{'sub':'s',").substr(0, 11), "json_syntax");
+  EXPECT_EQ(load(std::string(65537, ' ')), "grant_file");
+  for (const std::string extra : {"iss", "aud", "jti", "nbf", "iat", "cnf", "act", "note"}) {
+    EXPECT_EQ(load("{'sub':'s','exp':1800000001,'atr':{},'" + extra + "':null}"),
+              "grant_unsupported: /" + extra);
+  }
+}
+
+TEST_F(LocalGrantTest, KnowsThePrincipalOfABrokenGrant) {
+  ASSERT_EQ(load("{'sub':'s','exp':1800000001}"), "ok");
+  EXPECT_EQ((*last_)->grant.error().code, Code::grant_missing);
+  ASSERT_EQ(load("{'sub':'s','exp':1800000001,'atr':{'scope':7}}"), "ok");
+  EXPECT_EQ(describe((*last_)->grant.error()), "grant_invalid /atr/scope");
+}
+
+TEST(Proof, HasStableNames) {
+  EXPECT_EQ(to_string(Proof::jwt), "jwt");
+  EXPECT_EQ(to_string(Proof::local_grant), "local_grant");
+  EXPECT_EQ(to_string(Proof::replay), "replay");
+}
+
+}  // namespace
+}  // namespace zwinger::identity

@@ -1,0 +1,241 @@
+#include "ledger/leaf.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "json/json.h"
+
+namespace zwinger::ledger {
+namespace {
+
+using namespace std::string_literals;
+using std::chrono::microseconds;
+using std::chrono::seconds;
+using TimePoint = std::chrono::system_clock::time_point;
+
+const TimePoint kTime{seconds(1700000000)};  // 2023-11-14T22:13:20Z
+
+Leaf decision() {
+  Leaf leaf;
+  leaf.kind = LeafKind::decision;
+  leaf.call = "c1";
+  return leaf;
+}
+
+json::Document parse(const std::string& text) {
+  auto document = json::Document::parse(text);
+  if (!document) {
+    ADD_FAILURE() << document.error().to_string() << "\n" << text;
+    return *json::Document::parse("{}");
+  }
+  return *std::move(document);
+}
+
+std::string text_of(const json::Document& document, std::string_view member) {
+  const auto value = document.root().find(member);
+  return value && value->is_string() ? std::string(value->string()) : "(none)";
+}
+
+std::int64_t number_of(const json::Document& document, std::string_view member) {
+  const auto value = document.root().find(member);
+  return value && value->is_number() ? value->integer().value_or(-1) : -1;
+}
+
+TEST(Leaf, ADecisionNamesEveryMemberInOrder) {
+  Leaf leaf;
+  leaf.kind = LeafKind::decision;
+  leaf.call = "c1";
+  leaf.generation = "g";
+  leaf.issuer = "https://idp";
+  leaf.tenant = "acme";
+  leaf.subject = "ann";
+  leaf.session = "s";
+  leaf.proof = "bearer";
+  leaf.transport = "http";
+  leaf.method = "tools/call";
+  leaf.upstream = "bank";
+  leaf.tool = "send";
+  leaf.request_bytes = 120;
+  leaf.verdict = "deny";
+  leaf.reason = "constraint_enum";
+  leaf.stage = "grant";
+  leaf.at = "/to/1";
+  leaf.rules = {"r1", "r2"};
+  leaf.forward_sha256 = "ab";
+  EXPECT_EQ(to_json(leaf, 7, kTime + microseconds(42)),
+            R"({"seq":7,"time":"2023-11-14T22:13:20.000042Z","kind":"decision","call":"c1",)"
+            R"("generation":"g","issuer":"https://idp","tenant":"acme","subject":"ann",)"
+            R"("session":"s","proof":"bearer","transport":"http","method":"tools/call",)"
+            R"("upstream":"bank","tool":"send","request_bytes":120,"verdict":"deny",)"
+            R"("reason":"constraint_enum","stage":"grant","at":"/to/1","rules":["r1","r2"],)"
+            R"("forward_sha256":"ab"})");
+}
+
+TEST(Leaf, AnOutcomeAlwaysHasItsNumbers) {
+  Leaf leaf;
+  leaf.kind = LeafKind::outcome;
+  leaf.call = "c1";
+  leaf.status = "failed";
+  EXPECT_EQ(to_json(leaf, 8, kTime),
+            R"({"seq":8,"time":"2023-11-14T22:13:20.000000Z","kind":"outcome","call":"c1",)"
+            R"("status":"failed","answer_bytes":0,"duration_us":0})");
+  leaf.answer_bytes = 3;
+  leaf.answer_sha256 = "cd";
+  leaf.duration_us = 4;
+  EXPECT_EQ(to_json(leaf, 8, kTime),
+            R"({"seq":8,"time":"2023-11-14T22:13:20.000000Z","kind":"outcome","call":"c1",)"
+            R"("status":"failed","answer_bytes":3,"answer_sha256":"cd","duration_us":4})");
+}
+
+TEST(Leaf, ADecisionAlwaysHasItsSizeAndANoticeOnlyWhatItHas) {
+  EXPECT_EQ(to_json(decision(), 1, kTime),
+            R"({"seq":1,"time":"2023-11-14T22:13:20.000000Z","kind":"decision","call":"c1",)"
+            R"("request_bytes":0})");
+  Leaf notice;
+  notice.event = "strangers";
+  notice.count = 9;
+  EXPECT_EQ(to_json(notice, 2, kTime),
+            R"({"seq":2,"time":"2023-11-14T22:13:20.000000Z","kind":"notice",)"
+            R"("event":"strangers","count":9})");
+}
+
+TEST(Leaf, KindsHaveTheirNames) {
+  EXPECT_EQ(to_string(LeafKind::boot), "boot");
+  EXPECT_EQ(to_string(LeafKind::decision), "decision");
+  EXPECT_EQ(to_string(LeafKind::outcome), "outcome");
+  EXPECT_EQ(to_string(LeafKind::notice), "notice");
+  EXPECT_EQ(to_string(LeafKind::stop), "stop");
+}
+
+TEST(Leaf, TimesBeforeTheEpochRoundDown) {
+  EXPECT_EQ(format_time(TimePoint(microseconds(-1))), "1969-12-31T23:59:59.999999Z");
+  EXPECT_EQ(format_time(TimePoint(seconds(951782400))), "2000-02-29T00:00:00.000000Z");
+}
+
+TEST(Leaf, HostileNamesStayOnTheirLine) {
+  Leaf leaf = decision();
+  leaf.tool = "a\n5505978730672da7 {\"seq\":1}\n\r\t\"\\\0\x1b[2J"s;
+  leaf.method = "\n";
+  const std::string json = to_json(leaf, 1, kTime);
+  EXPECT_EQ(json.find_first_of("\n\r\x1b\0"s), std::string::npos) << json;
+  const auto document = parse(json);
+  EXPECT_EQ(text_of(document, "tool"), leaf.tool);
+  EXPECT_EQ(text_of(document, "method"), "\n");
+}
+
+TEST(Leaf, BytesThatAreNotUtf8AreReplaced) {
+  Leaf leaf = decision();
+  leaf.tool =
+      "a\xff"
+      "b";
+  EXPECT_EQ(text_of(parse(to_json(leaf, 1, kTime)), "tool"),
+            "a\xEF\xBF\xBD"
+            "b");
+}
+
+TEST(Leaf, LongNamesAreCutWithTheirLengthBeside) {
+  Leaf leaf = decision();
+  leaf.tool = std::string(kMaxName, 'x');
+  auto document = parse(to_json(leaf, 1, kTime));
+  EXPECT_EQ(text_of(document, "tool"), leaf.tool);
+  EXPECT_EQ(number_of(document, "tool_len"), -1) << "256 bytes are not too long";
+  leaf.tool += 'y';
+  document = parse(to_json(leaf, 1, kTime));
+  EXPECT_EQ(text_of(document, "tool"), std::string(kMaxName, 'x'));
+  EXPECT_EQ(number_of(document, "tool_len"), 257);
+  EXPECT_FALSE(document.root().find("cut")) << "tool_len says it already";
+}
+
+TEST(Leaf, NamesAreCutBetweenCharacters) {
+  // The 256th byte falls on each byte of a character of two, three and four bytes.
+  for (const auto* character : {"\u00e4", "\u20ac", "\U0001F600"}) {
+    const std::string one = character;
+    for (std::size_t before = kMaxName - one.size(); before <= kMaxName; ++before) {
+      Leaf leaf = decision();
+      leaf.tool = std::string(before, 'x') + one + "tail";
+      const std::string expected = before + one.size() <= kMaxName ? std::string(before, 'x') + one
+                                                                   : std::string(before, 'x');
+      const auto document = parse(to_json(leaf, 1, kTime));
+      EXPECT_EQ(text_of(document, "tool"), expected) << before;
+      EXPECT_EQ(number_of(document, "tool_len"), static_cast<std::int64_t>(leaf.tool.size()));
+    }
+  }
+}
+
+TEST(Leaf, ContinuationBytesWithoutEndAreCutAllTheSame) {
+  Leaf leaf = decision();
+  leaf.tool = std::string(300, '\x80');
+  const auto document = parse(to_json(leaf, 1, kTime));
+  EXPECT_EQ(text_of(document, "tool").size(), kMaxName * 3) << "each byte is one U+FFFD";
+  EXPECT_EQ(number_of(document, "tool_len"), 300);
+}
+
+TEST(Leaf, ALongRuleIsCutAndSaid) {
+  Leaf leaf = decision();
+  leaf.rules = {"short", std::string(300, 'r')};
+  const auto document = parse(to_json(leaf, 1, kTime));
+  const auto rules = document.root().find("rules");
+  ASSERT_TRUE(rules && rules->size() == 2);
+  EXPECT_TRUE(document.root().find("cut"));
+}
+
+TEST(Leaf, RulesAndPointerGoFirst) {
+  Leaf leaf = decision();
+  leaf.tool = std::string(200, 't');
+  leaf.at = "/pointer";
+  leaf.rules.assign(300, "a-rule-with-a-name");
+  const auto document = parse(to_json(leaf, 1, kTime));
+  EXPECT_FALSE(document.root().find("rules"));
+  EXPECT_FALSE(document.root().find("at"));
+  const auto marker = document.root().find("cut");
+  ASSERT_TRUE(marker && marker->is_bool());
+  EXPECT_TRUE(marker->boolean());
+  EXPECT_EQ(text_of(document, "tool"), leaf.tool) << "names stay";
+  EXPECT_EQ(text_of(document, "call"), "c1");
+}
+
+TEST(Leaf, NothingMakesALeafTooLong) {
+  for (const std::string& unit : {"x"s, "\x01"s, "\""s, "\xff"s, "\U0001F600"s}) {
+    for (const int count : {1, 63, 64, 65, 255, 256, 257, 5000}) {
+      std::string text;
+      for (int i = 0; i < count; ++i) text += unit;
+      Leaf leaf;
+      leaf.kind = LeafKind::decision;
+      for (std::string* member :
+           {&leaf.call, &leaf.generation, &leaf.issuer, &leaf.tenant, &leaf.subject, &leaf.session,
+            &leaf.proof, &leaf.transport, &leaf.method, &leaf.upstream, &leaf.tool, &leaf.verdict,
+            &leaf.reason, &leaf.stage, &leaf.at, &leaf.forward_sha256, &leaf.status,
+            &leaf.answer_sha256, &leaf.event}) {
+        *member = text;
+      }
+      leaf.rules.assign(20, text);
+      constexpr auto kMost = std::numeric_limits<std::uint64_t>::max();
+      leaf.request_bytes = leaf.answer_bytes = leaf.duration_us = leaf.count = kMost;
+      const std::string json = to_json(leaf, kMost, kTime);
+      EXPECT_LE(json.size(), kMaxLeaf) << count;
+      EXPECT_EQ(json.find('\n'), std::string::npos);
+      const auto document = parse(json);
+      EXPECT_NE(text_of(document, "call"), "(none)");
+      EXPECT_NE(text_of(document, "tool"), "(none)");
+    }
+  }
+}
+
+TEST(Leaf, AHostileToolNameLeavesTheRestWhole) {
+  Leaf leaf = decision();
+  leaf.call = "0123456789abcdef";
+  leaf.subject = "ann@example.org";
+  leaf.method = "tools/call";
+  leaf.tool = std::string(100000, '\x01');
+  leaf.at = "/" + std::string(100000, '\x01');
+  leaf.verdict = "deny";
+  const auto document = parse(to_json(leaf, 1, kTime));
+  EXPECT_EQ(text_of(document, "call"), leaf.call);
+  EXPECT_EQ(text_of(document, "subject"), leaf.subject);
+  EXPECT_EQ(text_of(document, "verdict"), "deny");
+  EXPECT_EQ(number_of(document, "tool_len"), 100000);
+}
+
+}  // namespace
+}  // namespace zwinger::ledger

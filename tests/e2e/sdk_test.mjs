@@ -1,0 +1,207 @@
+// The official SDK and a raw-wire client, through HTTP and through `wrap`, against the two real servers: what comes out
+// is what a direct run against the server gives, cut down to the grant.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import {
+  atr, environment, eventually, everything, filesystem, folder, grantFile, ledger, mint, policyDirectory, start, within, zwinger,
+} from "./lib/harness.mjs";
+import { sdkHttp, sdkStdio } from "./lib/sdk.mjs";
+import { bearer, HttpClient, HttpConnection, post, reasonOf, StdioClient } from "./lib/wire.mjs";
+
+const files = folder("files");
+const letter = path.join(files, "letter.txt");
+fs.writeFileSync(letter, "Dear Sirs,\n");
+
+// What is called on each server, and which of its tools the grant names.
+const servers = {
+  everything: { command: everything(), allowed: ["echo", "get-sum"], tool: "get-sum", args: { a: 2, b: 40 } },
+  filesystem: {
+    command: filesystem(files), allowed: ["list_directory", "read_text_file"], tool: "read_text_file", args: { path: letter },
+  },
+};
+const home = folder("home");
+const policy = policyDirectory({
+  upstreams: Object.fromEntries(Object.entries(servers).map(([id, { command }]) => [id, { command, vertical: "shared" }])),
+});
+const gateway = await start(policy);
+
+const grantFor = (id, more) => atr({ toolsInScope: servers[id].allowed.map((tool) => `${id}/${tool}`), ...more });
+const wrapped = (id, grant = grantFor(id)) =>
+  [zwinger, "wrap", "--id", id, "--grant", grantFile(grant), "--", ...servers[id].command];
+
+// Both clients and both ways, with one face: initialize() gives the result, rpc(method, params) the result.
+async function wireFace(client) {
+  const initialized = await client.initialize();
+  return {
+    capabilities: initialized.result.capabilities, server: initialized.result.serverInfo,
+    ping: async () => (await client.rpc("ping")).result,
+    list: async () => {
+      const answer = await client.rpc("tools/list");
+      return { tools: answer.result.tools, raw: answer.raw };
+    },
+    call: async (name, args) => {
+      const answer = await client.call(name, args);
+      return { result: answer.result, raw: answer.raw };
+    },
+    close: () => client.close(),
+  };
+}
+
+function sdkFace(client) {
+  return {
+    capabilities: client.getServerCapabilities(), server: client.getServerVersion(),
+    ping: () => client.ping(),
+    list: async () => ({ tools: (await client.listTools()).tools }),
+    call: async (name, args) => ({ result: await client.callTool({ name, arguments: args }) }),
+    close: () => client.close(),
+  };
+}
+
+const ways = {
+  "SDK through HTTP": async (id) => sdkFace(await sdkHttp(gateway.url(id), mint(policy, grantFor(id)))),
+  "SDK through wrap": async (id) => sdkFace(await sdkStdio(wrapped(id), environment(home))),
+  "raw wire through HTTP": async (id) => wireFace(await HttpClient.open(gateway.url(id), mint(policy, grantFor(id)))),
+  "raw wire through wrap": async (id) => wireFace(new StdioClient(wrapped(id), environment(home))),
+};
+
+for (const [id, { command, allowed, tool, args }] of Object.entries(servers)) {
+  const direct = await wireFace(new StdioClient(command, environment(home)));
+  const expected = { tools: (await direct.list()).tools, call: (await direct.call(tool, args)).result };
+  await direct.close();
+  assert.ok(expected.tools.length > allowed.length, "the server has tools that the grant hides");
+
+  for (const [way, connect] of Object.entries(ways)) {
+    test(`${way} against ${id}`, async () => {
+      const client = await connect(id);
+      assert.deepEqual(client.capabilities, { tools: {} }, "tools are the only capability");
+      assert.equal(client.server.name, direct.server.name);
+      assert.deepEqual(await client.ping(), {});
+
+      const list = await client.list();
+      const visible = expected.tools.filter(({ name }) => allowed.includes(name));
+      assert.equal(visible.length, allowed.length);
+      assert.deepEqual(list.tools, visible, "the list holds the granted tools, as the server describes them");
+      // The server writes with JSON.stringify, so equal bytes are equal text here.
+      if (list.raw) for (const entry of visible) assert.ok(list.raw.includes(JSON.stringify(entry)), entry.name);
+
+      const call = await client.call(tool, args);
+      assert.deepEqual(call.result, expected.call);
+      if (call.raw) assert.ok(call.raw.includes(JSON.stringify(expected.call)), "the result is passed on byte for byte");
+      await client.close();
+    });
+  }
+}
+
+test("a grant without tools gives an empty list", async () => {
+  const client = await HttpClient.open(gateway.url("everything"), mint(policy, atr({ toolsInScope: [] })));
+  await client.initialize();
+  assert.deepEqual((await client.rpc("tools/list")).result.tools, []);
+  await client.close();
+});
+
+// --- progress and cancellation -----------------------------------------------------------------------
+
+const kLong = "trigger-long-running-operation";
+const longGrant = () => atr({ toolsInScope: [`everything/${kLong}`] });
+
+test("progress reaches the SDK through wrap", async () => {
+  const client = await sdkStdio(wrapped("everything", longGrant()), environment(home));
+  const seen = [];
+  const result = await client.callTool({ name: kLong, arguments: { duration: 0.4, steps: 4 } }, undefined,
+    { onprogress: (progress) => seen.push(progress) });
+  assert.match(result.content[0].text, /^Long running operation completed/);
+  // The SDK drops a notification that arrives together with the result, so the last one may be missing.
+  assert.deepEqual(seen.slice(0, 3), [1, 2, 3].map((progress) => ({ progress, total: 4 })));
+  await client.close();
+});
+
+test("progress carries the client's own token, whatever Zwinger and the server used", async () => {
+  const client = new StdioClient(wrapped("everything", longGrant()), environment(home));
+  await client.initialize();
+  const answer = await client.call(kLong, { duration: 0.2, steps: 2 }, { progressToken: "my-token-1" });
+  assert.ok(answer.result);
+  const progress = client.notifications.filter(({ method }) => method === "notifications/progress");
+  assert.deepEqual(progress.map(({ params }) => params),
+    [1, 2].map((step) => ({ progress: step, total: 2, progressToken: "my-token-1" })));
+  await client.close();
+});
+
+// The outcome leaf of the only call of this grant's session.
+const outcomeOf = (read, tool) => eventually("an outcome leaf", () => {
+  const decision = read().findLast((leaf) => leaf.kind === "decision" && leaf.tool === tool && leaf.verdict === "allow");
+  return decision && read().find((leaf) => leaf.kind === "outcome" && leaf.call === decision.call);
+});
+
+test("cancellation through stdio: no answer, an outcome leaf, and the connection goes on", async () => {
+  const state = folder("home");
+  const client = new StdioClient(wrapped("everything", longGrant()), environment(state));
+  await client.initialize();
+  const { id } = client.begin("tools/call",
+    { name: kLong, arguments: { duration: 60, steps: 600 }, _meta: { progressToken: 7 } });
+  await client.notification(({ method, params }) => method === "notifications/progress" && params.progressToken === 7);
+  await client.notify("notifications/cancelled", { requestId: id, reason: "changed my mind" });
+  const read = () => ledger(policy, ["--state", path.join(state, "state/zwinger")]);
+  assert.equal((await outcomeOf(read, kLong)).status, "cancelled");
+  assert.deepEqual((await client.rpc("ping")).result, {});
+  assert.ok(client.pending(id), "a cancelled request is not answered");
+  await client.close();
+});
+
+test("cancellation through HTTP: the waiting request ends with its reason", async () => {
+  const token = mint(policy, longGrant());
+  const [first, second] = [await HttpClient.open(gateway.url("everything"), token), await HttpClient.open(gateway.url("everything"), token)];
+  const id = "the-long-one";
+  const params = { name: kLong, arguments: { duration: 60, steps: 60 } };
+  first.connection.write(post(first.url, { jsonrpc: "2.0", id, method: "tools/call", params }, [bearer(token)]));
+  await eventually("the call is on its way", () =>
+    ledger(policy).some((leaf) => leaf.kind === "decision" && leaf.tool === kLong && leaf.verdict === "allow"));
+  await second.notify("notifications/cancelled", { requestId: id });
+  const answer = await first.connection.response();
+  assert.equal(reasonOf(answer), "cancelled", answer.body);
+  assert.equal((await outcomeOf(() => ledger(policy), kLong)).status, "cancelled");
+  assert.deepEqual((await first.rpc("ping")).result, {});
+  await Promise.all([first.close(), second.close()]);
+});
+
+test("the SDK's abort signal cancels through HTTP", async () => {
+  const client = await sdkHttp(gateway.url("everything"), mint(policy, longGrant()));
+  const decisions = () => ledger(policy).filter((leaf) => leaf.kind === "decision" && leaf.tool === kLong);
+  const before = decisions().length;
+  const abort = new AbortController();
+  const call = client.callTool({ name: kLong, arguments: { duration: 60, steps: 60 } }, undefined, { signal: abort.signal });
+  const aborted = assert.rejects(call);
+  await eventually("the call is on its way", () => decisions().length > before);
+  abort.abort("enough");
+  await within(10_000, "the SDK gives up", aborted);
+  assert.equal((await outcomeOf(() => ledger(policy), kLong)).status, "cancelled");
+  await client.close();
+});
+
+test("GET and DELETE answer 405", async () => {
+  const token = mint(policy, grantFor("everything"));
+  for (const method of ["GET", "DELETE"]) {
+    const connection = await HttpConnection.open(gateway.url("everything"));
+    connection.write(`${method} /mcp/everything HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+    const answer = await connection.response();
+    assert.equal(answer.status, 405);
+    assert.match(answer.headers.get("allow"), /POST/);
+    assert.equal(reasonOf(answer), "http_method");
+    connection.close();
+  }
+});
+
+test("/mcp alone is refused where there are several upstreams", async () => {
+  const url = new URL("/mcp", gateway.url("everything")).href;
+  const client = await HttpClient.open(url, mint(policy, grantFor("everything")));
+  const answer = await client.send(client.request("ping"));
+  assert.equal(answer.status, 404);
+  assert.equal(reasonOf(answer), "upstream_unknown");
+  await client.close();
+});
+
+test("the gateway ends in order", async () => {
+  assert.equal((await gateway.stop()).code, 0);
+  assert.equal(ledger(policy).at(-1).kind, "stop");
+});
