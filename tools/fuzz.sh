@@ -48,4 +48,4 @@ if ((${#seconds[@]} == 0)); then
   exit 1
 fi
 for name in "${!seconds[@]}"; do echo "${seconds[$name]} build/fuzz/src/$name"; done |
-  sort -k1,1nr -k2 | xargs -P 2 -L 1 "$0" --one
+  sort -k1,1nr -k2 | xargs -P 2 -L 1 "$0" --one || exit 1

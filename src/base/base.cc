@@ -38,17 +38,25 @@ std::string Error::to_string() const {
 
 std::string_view to_string(Decision decision) {
   switch (decision) {
-    case Decision::allow: return "allow";
-    case Decision::deny: return "deny";
-    case Decision::require_approval: return "require_approval";
-    case Decision::transform: return "transform";
+    case Decision::allow:
+      return "allow";
+    case Decision::deny:
+      return "deny";
+    case Decision::require_approval:
+      return "require_approval";
+    case Decision::transform:
+      return "transform";
   }
   return "deny";
 }
 
 Verdict Verdict::deny(Code reason, std::string at, std::string text) {
   if (text.empty()) text = std::string(info(reason).text);
-  return {.decision = Decision::deny, .reason = reason, .at = std::move(at), .text = std::move(text), .rules = {}};
+  return {.decision = Decision::deny,
+          .reason = reason,
+          .at = std::move(at),
+          .text = std::move(text),
+          .rules = {}};
 }
 
 Verdict Verdict::deny(const Error& error) { return deny(error.code, error.where, error.message); }

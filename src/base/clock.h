@@ -1,5 +1,5 @@
-// Time is passed in, never read by an engine. Clock is the one door to it; ManualClock is for tests.
-// Thread-safe.
+// Time is passed in, never read by an engine. Clock is the one door to it; ManualClock is for
+// tests. Thread-safe.
 #pragma once
 
 #include <atomic>

@@ -17,8 +17,8 @@ namespace fs = std::filesystem;
 namespace {
 
 std::unexpected<Error> io_error(const fs::path& path, const char* what) {
-  return fail(Code::io, std::string("cannot ") + what + " " + path.string() + ": " +
-                            std::strerror(errno));
+  return fail(Code::io,
+              std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(errno));
 }
 
 Result<std::string> read_all(const Fd& fd, const fs::path& path, std::size_t max_bytes,
@@ -32,8 +32,9 @@ Result<std::string> read_all(const Fd& fd, const fs::path& path, std::size_t max
     if (n == 0) return out;
     out.append(chunk, 0, static_cast<std::size_t>(n));
     if (out.size() > max_bytes) {
-      return fail(too_large, path.string() + " is longer than " + std::to_string(max_bytes) +
-                                 " bytes", path.string());
+      return fail(too_large,
+                  path.string() + " is longer than " + std::to_string(max_bytes) + " bytes",
+                  path.string());
     }
   }
 }
@@ -64,20 +65,29 @@ Result<std::string> read_private_file(const fs::path& path, std::size_t max_byte
     return fail(Code::grant_file, path.string() + " belongs to another user; it must be your own");
   }
   if ((st.st_mode & 0077U) != 0) {
-    return fail(Code::grant_file, path.string() + " can be read or written by others; run: chmod 600 " +
-                                      path.string());
+    return fail(
+        Code::grant_file,
+        path.string() + " can be read or written by others; run: chmod 600 " + path.string());
   }
   return read_all(fd, path, max_bytes, Code::grant_file);
 }
 
+Result<void> create_private_folder(const fs::path& folder) {
+  std::error_code ec;
+  fs::path made;
+  for (const fs::path& part : folder) {
+    made /= part;
+    if (::mkdir(made.c_str(), 0700) != 0 && errno != EEXIST && !fs::is_directory(made, ec)) {
+      return io_error(made, "create");
+    }
+  }
+  if (!fs::is_directory(folder, ec)) return fail(Code::io, folder.string() + " is not a folder");
+  return {};
+}
+
 Result<void> write_file_atomically(const fs::path& path, std::string_view content, mode_t mode) {
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  std::error_code ec;
-  if (!fs::exists(folder, ec)) {
-    fs::create_directories(folder, ec);
-    if (ec) return fail(Code::io, "cannot create " + folder.string() + ": " + ec.message());
-    fs::permissions(folder, fs::perms::owner_all, ec);
-  }
+  ZWINGER_CHECK_OK(create_private_folder(folder));
   std::string temporary = (folder / (path.filename().string() + ".XXXXXX")).string();
   Fd fd(::mkostemp(temporary.data(), O_CLOEXEC));
   if (!fd) return io_error(folder, "create a file in");

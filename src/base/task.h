@@ -1,11 +1,13 @@
 // Task<T>: a lazy coroutine with one awaiter.
 //
-// It starts when awaited, resumes its awaiter by symmetric transfer, and is destroyed with the Task object
-// that owns it. It knows no event loop: net::Loop::spawn starts a detached one, and everything that suspends
-// (net::OneShot, net::Stream) resumes on the loop's own thread. A Task lives on one thread.
+// It starts when awaited, resumes its awaiter by symmetric transfer, and is destroyed with the Task
+// object that owns it. It knows no event loop: net::Loop::spawn starts a detached one, and
+// everything that suspends (net::OneShot, net::Stream) resumes on the loop's own thread. A Task
+// lives on one thread.
 //
-// An exception that leaves a coroutine ends the program: errors are values here, so an exception is a defect.
-// Name awaited arguments before the co_await expression (docs/decisions/0002-clang-only.md).
+// An exception that leaves a coroutine ends the program: errors are values here, so an exception is
+// a defect. Name awaited arguments before the co_await expression
+// (docs/decisions/0002-clang-only.md).
 #pragma once
 
 #include <coroutine>
@@ -101,7 +103,7 @@ inline Task<void> TaskPromise<void>::get_return_object() noexcept {
 
 // Starts at once, owns itself.
 struct Detached {
-  struct promise_type {
+  struct promise_type {  // NOLINT(readability-identifier-naming): the language's name
     Detached get_return_object() const noexcept { return {}; }
     [[nodiscard]] std::suspend_never initial_suspend() const noexcept { return {}; }
     [[nodiscard]] std::suspend_never final_suspend() const noexcept { return {}; }

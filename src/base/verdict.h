@@ -17,9 +17,9 @@ enum class Decision { allow, deny, require_approval, transform };
 // A default-made verdict denies: whoever forgets to fill one in has refused the exchange.
 struct Verdict {
   Decision decision = Decision::deny;
-  Code reason = Code::internal;    // meaningless when decision is allow
-  std::string at;                  // JSON pointer into the arguments, or a tool identity; may be empty
-  std::string text;                // one sentence for humans; quotes no argument value
+  Code reason = Code::internal;  // meaningless when decision is allow
+  std::string at;    // JSON pointer into the arguments, or a tool identity; may be empty
+  std::string text;  // one sentence for humans; quotes no argument value
   std::vector<std::string> rules;  // ids of the rules that spoke
 
   [[nodiscard]] bool allowed() const { return decision == Decision::allow; }
@@ -28,7 +28,10 @@ struct Verdict {
     return allowed() ? std::string_view("ok") : name(reason);
   }
 
-  static Verdict allow() { return {.decision = Decision::allow, .reason = Code::internal, .at = {}, .text = {}, .rules = {}}; }
+  static Verdict allow() {
+    return {
+        .decision = Decision::allow, .reason = Code::internal, .at = {}, .text = {}, .rules = {}};
+  }
   static Verdict deny(Code reason, std::string at = {}, std::string text = {});
   static Verdict deny(const Error& error);
 };

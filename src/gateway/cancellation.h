@@ -1,4 +1,5 @@
-// Cancelling a request that is on its way (MCP 2025-11-25, basic/utilities/cancellation). Thread-safe.
+// Cancelling a request that is on its way (MCP 2025-11-25, basic/utilities/cancellation).
+// Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@ namespace zwinger::gateway {
 // One request's switch. Shared by the exchange and the table below.
 class Cancellation {
  public:
-  // The request is about to be sent to `upstream` under `id`. False where it was cancelled before: then it must not be sent.
+  // The request is about to be sent to `upstream` under `id`. False where it was cancelled before:
+  // then it must not be sent.
   [[nodiscard]] bool begin_forwarding(Upstream& upstream, std::int64_t id);
   void cancel(std::optional<std::string> reason);
   [[nodiscard]] bool cancelled() const;
@@ -27,9 +29,9 @@ class Cancellation {
   std::int64_t id_ = 0;
 };
 
-// The requests of all clients that can still be cancelled, by a key that holds the client's identity and the request's
-// id. Over HTTP without sessions two clients of one principal may use one id at a time: then it is unclear which is
-// meant, and none is cancelled.
+// The requests of all clients that can still be cancelled, by a key that holds the client's
+// identity and the request's id. Over HTTP without sessions two clients of one principal may use
+// one id at a time: then it is unclear which is meant, and none is cancelled.
 class InFlight {
  public:
   // Keeps the request in the table as long as it lives.

@@ -1,6 +1,8 @@
-// One MCP request on its way through the pipeline: who asks, what, what was decided, and how it ended.
+// One MCP request on its way through the pipeline: who asks, what, what was decided, and how it
+// ended.
 //
-// Made by a codec (HTTP or stdio), filled in stage by stage, owned by the codec's coroutine. One thread.
+// Made by a codec (HTTP or stdio), filled in stage by stage, owned by the codec's coroutine. One
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +25,8 @@
 
 namespace zwinger::gateway {
 
-// Gets the progress notifications of a request as whole messages for the client; on the upstream's home loop.
+// Gets the progress notifications of a request as whole messages for the client; on the upstream's
+// home loop.
 using ClientProgress = std::function<void(std::string message)>;
 
 struct Exchange {
@@ -48,17 +51,19 @@ struct Exchange {
 
   // --- decided ---
   // Denies until judge() allowed it, so an exchange that skipped a stage is refused.
-  Judgement judgement{.verdict = Verdict::deny(Code::internal), .stage = "none", .must_reserve = std::nullopt};
+  Judgement judgement{
+      .verdict = Verdict::deny(Code::internal), .stage = "none", .must_reserve = std::nullopt};
   std::int64_t upstream_request = 0;
   std::string forward;         // the bytes for the upstream; empty where we answer ourselves
   std::string forward_digest;  // SHA-256 hex of them
 
   // --- how it ended ---
-  bool outcome_recorded = false;  // the outcome leaf went with the decision leaf: nothing was forwarded
-  std::string status;             // of the outcome leaf
-  std::optional<Error> failure;   // after the decision: no answer, or one that must not leave
-  std::string result;             // source text of a result, or
-  std::string error;              // of the upstream's own error
+  bool outcome_recorded =
+      false;           // the outcome leaf went with the decision leaf: nothing was forwarded
+  std::string status;  // of the outcome leaf
+  std::optional<Error> failure;  // after the decision: no answer, or one that must not leave
+  std::string result;            // source text of a result, or
+  std::string error;             // of the upstream's own error
   std::uint64_t progress_events = 0;
 
   [[nodiscard]] bool allowed() const { return judgement.verdict.allowed(); }

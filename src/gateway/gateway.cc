@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/files.h"
 #include "gateway/http_front.h"
 #include "gateway/stdio_upstream.h"
 #include "net/http_server.h"
@@ -32,8 +33,8 @@ void raise_descriptor_limit() {
   (void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// Everything of one running gateway, in the order in which it must be built and, backwards, taken down: what posts to a
-// loop goes before the loops do.
+// Everything of one running gateway, in the order in which it must be built and, backwards, taken
+// down: what posts to a loop goes before the loops do.
 class RunningGateway {
  public:
   RunningGateway(const Policy& policy, const Environment& environment)
@@ -46,12 +47,14 @@ class RunningGateway {
   Result<void> build() {
     ZWINGER_TRY(std::vector<identity::Issuer> issuers, load_issuers(policy_));
     std::vector<std::string> authorization_servers;
+    authorization_servers.reserve(issuers.size());
     for (const identity::Issuer& issuer : issuers) authorization_servers.push_back(issuer.issuer);
     verifier_ = std::make_unique<identity::TokenVerifier>(std::move(issuers));
 
     const unsigned cores = std::clamp(std::thread::hardware_concurrency(), 1U, kMaxLoops);
     for (unsigned i = 0; i < cores; ++i) loops_.push_back(std::make_unique<net::Loop>());
 
+    ZWINGER_CHECK_OK(create_private_folder(policy_.state_dir));
     ZWINGER_TRY(auto store, state::open_sqlite(policy_.state_dir / "state.sqlite"));
     store_ = std::make_unique<state::AsyncStore>(std::move(store));
     ZWINGER_TRY(ledger_, ledger::Ledger::open(policy_.state_dir / "ledger", {.emitter = "gateway"},
@@ -136,12 +139,15 @@ class RunningGateway {
     Ready out;
     for (const net::Address& address : addresses_) {
       std::string text = address.to_string();
-      if (std::ranges::find(out.listeners, text) == out.listeners.end()) out.listeners.push_back(std::move(text));
+      if (std::ranges::find(out.listeners, text) == out.listeners.end())
+        out.listeners.push_back(std::move(text));
     }
     if (out.listeners.empty()) return out;
     const bool is_unix = addresses_.front().family == net::Address::Family::unix_socket;
     for (const auto& [id, config] : policy_.upstreams) {
-      out.endpoints[id] = (is_unix ? out.listeners.front() + ":" : "http://" + out.listeners.front()) + "/mcp/" + id;
+      out.endpoints[id] =
+          (is_unix ? out.listeners.front() + ":" : "http://" + out.listeners.front()) + "/mcp/" +
+          id;
     }
     return out;
   }
@@ -152,7 +158,8 @@ class RunningGateway {
     main_loop().spawn(shut_down());
   }
 
-  static Task<void> drain(net::HttpServer& server, Monotonic deadline, std::shared_ptr<net::OneShot<bool>> done) {
+  static Task<void> drain(net::HttpServer& server, Monotonic deadline,
+                          std::shared_ptr<net::OneShot<bool>> done) {
     co_await server.drain(deadline);
     done->set(true);
   }
@@ -163,7 +170,8 @@ class RunningGateway {
     for (Served& served : servers_) {
       auto done = std::make_shared<net::OneShot<bool>>(main_loop());
       drained.push_back(done);
-      served.loop->post([&served, deadline, done] { served.loop->spawn(drain(*served.server, deadline, done)); });
+      served.loop->post(
+          [&served, deadline, done] { served.loop->spawn(drain(*served.server, deadline, done)); });
     }
     for (const auto& done : drained) co_await done->wait();
     for (const auto& upstream : upstreams_) co_await upstream->stop();

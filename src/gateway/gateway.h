@@ -1,5 +1,5 @@
-// The gateway process: listeners, upstreams, record and state put together; and the stdio wrapper, which is the
-// same pipeline with another codec. Blocking: run on the main thread.
+// The gateway process: listeners, upstreams, record and state put together; and the stdio wrapper,
+// which is the same pipeline with another codec. Blocking: run on the main thread.
 #pragma once
 
 #include <functional>
@@ -15,8 +15,9 @@
 namespace zwinger::gateway {
 
 struct Ready {
-  std::map<std::string, std::string> endpoints;  // upstream id -> URL of its MCP endpoint on the first listener
-  std::vector<std::string> listeners;            // addresses as bound
+  std::map<std::string, std::string>
+      endpoints;  // upstream id -> URL of its MCP endpoint on the first listener
+  std::vector<std::string> listeners;  // addresses as bound
 };
 
 struct Environment {
@@ -25,8 +26,8 @@ struct Environment {
   Log& log;
 };
 
-// Serves until SIGTERM or SIGINT, then drains. `on_ready` is called once, when every listener is bound.
-// Errors: what kept it from starting (policy_*, ledger_unavailable, state_unavailable, io).
+// Serves until SIGTERM or SIGINT, then drains. `on_ready` is called once, when every listener is
+// bound. Errors: what kept it from starting (policy_*, ledger_unavailable, state_unavailable, io).
 [[nodiscard]] Result<void> run_gateway(const Policy& policy, const Environment& environment,
                                        const std::function<void(const Ready&)>& on_ready);
 
@@ -38,8 +39,9 @@ struct WrapOptions {
   std::string grant_file;
 };
 
-// Guards one stdio server: MCP on our standard input and output. Returns when the client closes its side, the
-// process is told to stop, or the server cannot be kept alive. Errors: grant_file and what kept it from starting.
+// Guards one stdio server: MCP on our standard input and output. Returns when the client closes its
+// side, the process is told to stop, or the server cannot be kept alive. Errors: grant_file and
+// what kept it from starting.
 [[nodiscard]] Result<void> run_wrap(const WrapOptions& options, const Environment& environment);
 
 }  // namespace zwinger::gateway

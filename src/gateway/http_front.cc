@@ -33,11 +33,12 @@ net::HttpResponse refuse(int status, Code code) { return refuse(status, code, in
 
 // Whether a path can stand in a quoted-string and a URL as it is.
 bool is_plain(std::string_view path) {
-  return path.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-/.") == std::string_view::npos;
+  return path.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-/.") ==
+         std::string_view::npos;
 }
 
-// WWW-Authenticate (RFC 6750 section 3, RFC 9728 section 5.1). The texts are our own fixed sentences, so only the path
-// needs a look before it is quoted.
+// WWW-Authenticate (RFC 6750 section 3, RFC 9728 section 5.1). The texts are our own fixed
+// sentences, so only the path needs a look before it is quoted.
 std::string challenge(std::string_view authority, std::string_view resource, std::string_view error,
                       std::string_view description, std::string_view scope) {
   std::string out = "Bearer";
@@ -50,13 +51,15 @@ std::string challenge(std::string_view authority, std::string_view resource, std
   add("error_description", description);
   add("scope", scope);
   if (!authority.empty() && is_plain(resource)) {
-    add("resource_metadata", "http://" + std::string(authority) + std::string(kWellKnown) + std::string(resource));
+    add("resource_metadata",
+        "http://" + std::string(authority) + std::string(kWellKnown) + std::string(resource));
   }
   return out;
 }
 
 // Media types of a Content-Type or Accept header, parameters dropped, lower case.
-bool names_media_type(std::string_view header, std::string_view wanted, std::string_view also = {}) {
+bool names_media_type(std::string_view header, std::string_view wanted,
+                      std::string_view also = {}) {
   while (!header.empty()) {
     const std::size_t comma = header.find(',');
     std::string_view item = header.substr(0, comma);
@@ -79,7 +82,8 @@ bool origin_allowed(std::string_view origin) {
 }
 
 // The header's only value; an error where it occurs twice.
-Result<std::optional<std::string_view>> single_header(const net::HttpRequest& request, std::string_view header) {
+Result<std::optional<std::string_view>> single_header(const net::HttpRequest& request,
+                                                      std::string_view header) {
   if (request.count(header) > 1) {
     return fail(Code::http_syntax, "the header " + std::string(header) + " occurs more than once");
   }
@@ -111,10 +115,11 @@ std::optional<net::HttpResponse> check_headers(const net::HttpRequest& request) 
 }
 
 // Length-prefixed, so that no two lists of parts make one key.
-std::string in_flight_key(const identity::Authenticated& who, const Route& route, std::string_view id) {
+std::string in_flight_key(const identity::Authenticated& who, const Route& route,
+                          std::string_view id) {
   std::string out;
-  for (const std::string_view part : {std::string_view(who.principal.session),
-                                      std::string_view(route.upstream->id()), id}) {
+  for (const std::string_view part :
+       {std::string_view(who.principal.session), std::string_view(route.upstream->id()), id}) {
     out += std::to_string(part.size());
     out += ':';
     out += part;
@@ -144,10 +149,13 @@ std::optional<HttpFront::Target> HttpFront::find_route(std::string_view path) co
   return Target{.route = found->second, .resource = path};
 }
 
-// RFC 9728. It tells a stranger the issuers and nothing else: whether an upstream exists is not said without a token.
+// RFC 9728. It tells a stranger the issuers and nothing else: whether an upstream exists is not
+// said without a token.
 net::HttpResponse HttpFront::metadata(std::string_view authority, std::string_view resource) const {
   json::Writer w;
-  w.begin_object().key("resource").string("http://" + std::string(authority) + std::string(resource));
+  w.begin_object()
+      .key("resource")
+      .string("http://" + std::string(authority) + std::string(resource));
   w.key("authorization_servers").begin_array();
   for (const std::string& issuer : parts_.authorization_servers) w.string(issuer);
   w.end_array().key("bearer_methods_supported").begin_array().string("header").end_array();
@@ -159,9 +167,12 @@ net::HttpResponse HttpFront::metadata(std::string_view authority, std::string_vi
 Result<std::shared_ptr<const identity::Authenticated>> HttpFront::authenticate(
     const net::HttpRequest& request) {
   const std::size_t credentials = request.count("authorization");
-  if (credentials == 0) return fail(Code::token_missing, std::string(info(Code::token_missing).text));
-  if (credentials > 1) return fail(Code::token_ambiguous, std::string(info(Code::token_ambiguous).text));
-  ZWINGER_TRY(const std::string_view token, identity::bearer_token(*request.header("authorization")));
+  if (credentials == 0)
+    return fail(Code::token_missing, std::string(info(Code::token_missing).text));
+  if (credentials > 1)
+    return fail(Code::token_ambiguous, std::string(info(Code::token_ambiguous).text));
+  ZWINGER_TRY(const std::string_view token,
+              identity::bearer_token(*request.header("authorization")));
   return parts_.verifier.verify(token, parts_.clock.unix_seconds());
 }
 
@@ -190,9 +201,11 @@ Task<net::HttpResponse> HttpFront::handle(net::Loop& loop, std::string_view auth
     const Code code = who.error().code;
     parts_.notices.note("stranger_refused", {}, {}, name(code));
     net::HttpResponse out = refuse(401, code, who.error().message);
-    const bool none = code == Code::token_missing;  // RFC 6750 section 3.1: then no error code is given
+    const bool none =
+        code == Code::token_missing;  // RFC 6750 section 3.1: then no error code is given
     out.headers.emplace_back("WWW-Authenticate",
-                             challenge(authority, request.path, none ? "" : "invalid_token", none ? "" : info(code).text, ""));
+                             challenge(authority, request.path, none ? "" : "invalid_token",
+                                       none ? "" : info(code).text, ""));
     co_return out;
   }
 
@@ -201,7 +214,8 @@ Task<net::HttpResponse> HttpFront::handle(net::Loop& loop, std::string_view auth
     co_return refuse(404, Code::upstream_unknown, "no upstream has this path; use /mcp/<upstream>");
   }
   if (request.method != "POST") {
-    net::HttpResponse out = refuse(405, Code::http_method, "send MCP messages by POST; there is no stream to GET");
+    net::HttpResponse out =
+        refuse(405, Code::http_method, "send MCP messages by POST; there is no stream to GET");
     out.headers.emplace_back("Allow", "POST");
     co_return out;
   }
@@ -216,10 +230,12 @@ Task<net::HttpResponse> HttpFront::post(net::Loop& loop, std::string_view author
 
   auto message = mcp::parse_message(request.body, limits_);
   if (!message) {
-    parts_.notices.note("client_bad_message", target.route.upstream->id(), {}, name(message.error().error.code));
+    parts_.notices.note("client_bad_message", target.route.upstream->id(), {},
+                        name(message.error().error.code));
     co_return json_response(400, mcp::write_unreadable(message.error().id, message.error().error));
   }
-  if (message->kind != mcp::MessageKind::request) co_return take_notification(*message, target, *who);
+  if (message->kind != mcp::MessageKind::request)
+    co_return take_notification(*message, target, *who);
 
   Exchange x(loop, *std::move(message));
   x.who = who;
@@ -237,10 +253,10 @@ Task<net::HttpResponse> HttpFront::post(net::Loop& loop, std::string_view author
   out.headers.emplace_back("Zwinger-Call-Id", x.call_id);
   if (!answer.verdict.allowed() && answer.verdict.reason == Code::scope_missing) {
     out.status = 403;
-    out.headers.emplace_back("WWW-Authenticate",
-                             challenge(authority, target.resource, "insufficient_scope",
-                                       info(Code::scope_missing).text,
-                                       x.method == mcp::Method::tools_list ? "tools:list" : "tools:call"));
+    out.headers.emplace_back(
+        "WWW-Authenticate",
+        challenge(authority, target.resource, "insufficient_scope", info(Code::scope_missing).text,
+                  x.method == mcp::Method::tools_list ? "tools:list" : "tools:call"));
   }
   co_return out;
 }
@@ -252,7 +268,9 @@ net::HttpResponse HttpFront::take_notification(const mcp::Message& message, cons
   accepted.status = 202;
   if (message.kind != mcp::MessageKind::notification) {
     parts_.notices.note("client_answer_refused", upstream, {}, name(Code::rpc_invalid));
-    return json_response(400, mcp::write_unreadable("null", {Code::rpc_invalid, "no request waits for this answer", "id"}));
+    return json_response(
+        400, mcp::write_unreadable("null",
+                                   {Code::rpc_invalid, "no request waits for this answer", "id"}));
   }
   const auto kind = mcp::parse_notification(message.method);
   if (kind == mcp::Notification::initialized) return accepted;
@@ -261,8 +279,8 @@ net::HttpResponse HttpFront::take_notification(const mcp::Message& message, cons
     if (!params) return json_response(400, mcp::write_unreadable("null", params.error()));
     std::optional<std::string> reason;
     if (params->reason) reason = params->reason->source();
-    const bool found = in_flight_.cancel(in_flight_key(who, target.route, mcp::id_key(params->request_id)),
-                                         std::move(reason));
+    const bool found = in_flight_.cancel(
+        in_flight_key(who, target.route, mcp::id_key(params->request_id)), std::move(reason));
     parts_.notices.note(found ? "cancelled" : "cancel_without_request", upstream);
     return accepted;
   }

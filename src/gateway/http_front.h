@@ -1,8 +1,9 @@
-// MCP's streamable HTTP transport, server side, with JSON answers (MCP 2025-11-25, basic/transports and
-// basic/authorization): HTTP requests to exchanges and back. No decision is made here but who is asking.
+// MCP's streamable HTTP transport, server side, with JSON answers (MCP 2025-11-25, basic/transports
+// and basic/authorization): HTTP requests to exchanges and back. No decision is made here but who
+// is asking.
 //
-// There are no sessions: every request carries its token and is judged by itself. GET and DELETE answer 405. One
-// HttpFront serves all loops; handle() runs on the loop of the connection.
+// There are no sessions: every request carries its token and is judged by itself. GET and DELETE
+// answer 405. One HttpFront serves all loops; handle() runs on the loop of the connection.
 #pragma once
 
 #include <functional>
@@ -41,8 +42,10 @@ class HttpFront {
   };
   HttpFront(Parts parts, Routes routes, json::Limits limits);
 
-  // `authority` is the listener's own host:port, empty for a Unix socket: what the metadata documents name.
-  Task<net::HttpResponse> handle(net::Loop& loop, std::string_view authority, const net::HttpRequest& request);
+  // `authority` is the listener's own host:port, empty for a Unix socket: what the metadata
+  // documents name.
+  Task<net::HttpResponse> handle(net::Loop& loop, std::string_view authority,
+                                 const net::HttpRequest& request);
   // What a peer gets whose request could not be read.
   [[nodiscard]] static net::HttpResponse unreadable(int status, const Error& error);
 
@@ -54,10 +57,13 @@ class HttpFront {
   [[nodiscard]] std::optional<Target> find_route(std::string_view path) const;
   [[nodiscard]] Result<std::shared_ptr<const identity::Authenticated>> authenticate(
       const net::HttpRequest& request);
-  [[nodiscard]] net::HttpResponse metadata(std::string_view authority, std::string_view resource) const;
-  Task<net::HttpResponse> post(net::Loop& loop, std::string_view authority, const net::HttpRequest& request,
-                               Target target, std::shared_ptr<const identity::Authenticated> who);
-  [[nodiscard]] net::HttpResponse take_notification(const mcp::Message& message, const Target& target,
+  [[nodiscard]] net::HttpResponse metadata(std::string_view authority,
+                                           std::string_view resource) const;
+  Task<net::HttpResponse> post(net::Loop& loop, std::string_view authority,
+                               const net::HttpRequest& request, Target target,
+                               std::shared_ptr<const identity::Authenticated> who);
+  [[nodiscard]] net::HttpResponse take_notification(const mcp::Message& message,
+                                                    const Target& target,
                                                     const identity::Authenticated& who);
 
   Parts parts_;

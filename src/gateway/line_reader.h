@@ -1,4 +1,5 @@
-// Splits the byte stream of a stdio transport into lines. A value of its reader; no thread affinity.
+// Splits the byte stream of a stdio transport into lines. A value of its reader; no thread
+// affinity.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +9,8 @@
 
 namespace zwinger::gateway {
 
-// Splits a byte stream into lines of at most `max` bytes. A longer line is thrown away up to its end and reported
-// once, so that the stream stays in step.
+// Splits a byte stream into lines of at most `max` bytes. A longer line is thrown away up to its
+// end and reported once, so that the stream stays in step.
 class LineReader {
  public:
   explicit LineReader(std::size_t max) : max_(max) {}

@@ -13,9 +13,8 @@ void Notices::note(std::string_view event, std::string_view upstream, std::strin
   if (counts_.size() >= kMaxKinds && !counts_.contains(kind)) kind = Kind("other", "", "", "");
   ++counts_[std::move(kind)];
   if (std::exchange(scheduled_, true)) return;
-  loop_.post([this] {
-    loop_.call_at(net::Loop::now() + std::chrono::seconds(1), [this] { flush(); });
-  });
+  loop_.post(
+      [this] { loop_.call_at(net::Loop::now() + std::chrono::seconds(1), [this] { flush(); }); });
 }
 
 void Notices::flush() {

@@ -1,8 +1,9 @@
-// Things worth a leaf that are no exchange: refused server requests, dead upstreams, strangers without a token.
+// Things worth a leaf that are no exchange: refused server requests, dead upstreams, strangers
+// without a token.
 //
-// They come at a stranger's will, so they are counted and written as few leaves: at most one a second for each (event, upstream,
-// method, reason), and at most kMaxKinds of these; what exceeds it is counted as "other". note() is thread-safe; the
-// rest happens on the loop.
+// They come at a stranger's will, so they are counted and written as few leaves: at most one a
+// second for each (event, upstream, method, reason), and at most kMaxKinds of these; what exceeds
+// it is counted as "other". note() is thread-safe; the rest happens on the loop.
 #pragma once
 
 #include <cstddef>

@@ -2,7 +2,8 @@
 
 namespace zwinger::gateway {
 
-// A stage that finds the exchange already refused leaves it as it is. docs/life-of-an-exchange.md follows this list.
+// A stage that finds the exchange already refused leaves it as it is. docs/life-of-an-exchange.md
+// follows this list.
 Task<Answer> Pipeline::run(Exchange& x) {
   read(x);                      // what is asked: method, parameters, tool identity
   judge(x);                     // outer gate: role and grant

@@ -1,7 +1,8 @@
-// The chokepoint: every MCP request, from every codec, takes this one way (design section 2). pipeline.cc is the list
-// of stages; steps.cc holds what each does.
+// The chokepoint: every MCP request, from every codec, takes this one way (design section 2).
+// pipeline.cc is the list of stages; steps.cc holds what each does.
 //
-// One Pipeline per process; run() may be called on any loop's thread, each exchange stays on its own.
+// One Pipeline per process; run() may be called on any loop's thread, each exchange stays on its
+// own.
 #pragma once
 
 #include <chrono>
@@ -17,21 +18,26 @@
 namespace zwinger::gateway {
 
 struct Bounds {
-  std::chrono::milliseconds decision{50};     // from the request's last byte to its verdict; disk not counted
+  std::chrono::milliseconds decision{
+      50};  // from the request's last byte to its verdict; disk not counted
   std::chrono::milliseconds durability{2'000};  // for each wait on the record or the counters
 };
 
 // What goes back to the client.
 struct Answer {
   std::string message;  // one JSON-RPC message
-  Verdict verdict;      // of the request; a failure after an allowing verdict shows only in `message`
+  Verdict verdict;  // of the request; a failure after an allowing verdict shows only in `message`
 };
 
 class Pipeline {
  public:
   Pipeline(const grant::RoleTable& roles, std::string generation, state::AsyncStore& store,
            ledger::Ledger& ledger, const Clock& clock, Bounds bounds)
-      : roles_(roles), generation_(std::move(generation)), store_(store), ledger_(ledger), clock_(clock),
+      : roles_(roles),
+        generation_(std::move(generation)),
+        store_(store),
+        ledger_(ledger),
+        clock_(clock),
         bounds_(bounds) {}
 
   // `x` must outlive the task.

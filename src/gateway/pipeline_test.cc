@@ -1,5 +1,6 @@
-// Rows of the design's failure table (section 6) that belong to the pipeline: what is let through, what is not, and what the
-// record says of it. The upstream is a stand-in here, because the point is what reaches it; tests/e2e has real ones.
+// Rows of the design's failure table (section 6) that belong to the pipeline: what is let through,
+// what is not, and what the record says of it. The upstream is a stand-in here, because the point
+// is what reaches it; tests/e2e has real ones.
 #include "gateway/pipeline.h"
 
 #include <gtest/gtest.h>
@@ -42,7 +43,9 @@ class FakeDisk final : public ledger::AppendFile {
 
 class BrokenStore final : public state::Store {
  public:
-  Result<state::Versioned> get(std::string_view) override { return fail(Code::state_unavailable, "gone"); }
+  Result<state::Versioned> get(std::string_view) override {
+    return fail(Code::state_unavailable, "gone");
+  }
   Result<bool> compare_and_swap(std::string_view, std::uint64_t, std::string_view) override {
     return fail(Code::state_unavailable, "gone");
   }
@@ -55,7 +58,8 @@ class FakeUpstream final : public Upstream {
  public:
   [[nodiscard]] const std::string& id() const override { return id_; }
   std::int64_t next_id() override { return next_++; }
-  Task<Result<mcp::Message>> request(net::Loop&, std::int64_t id, std::string message, ProgressSink) override {
+  Task<Result<mcp::Message>> request(net::Loop&, std::int64_t id, std::string message,
+                                     ProgressSink) override {
     seen.push_back(std::move(message));
     if (on_request) on_request();
     if (failure) co_return std::unexpected(*failure);
@@ -81,7 +85,8 @@ class FakeUpstream final : public Upstream {
 class PipelineTest : public net::LoopTest {
  protected:
   static std::shared_ptr<const identity::Authenticated> holder_of(const std::string& atr) {
-    const auto payload = json::Document::parse(R"({"sub":"alice","exp":4102444800,"jti":"j","atr":)" + atr + "}");
+    const auto payload =
+        json::Document::parse(R"({"sub":"alice","exp":4102444800,"jti":"j","atr":)" + atr + "}");
     auto who = identity::read_claims(payload->root(), identity::Proof::replay);
     EXPECT_TRUE(who);
     return std::make_shared<const identity::Authenticated>(*std::move(who));
@@ -102,12 +107,14 @@ class PipelineTest : public net::LoopTest {
     x.vertical = grant::kSharedVertical;
     if (cancel_first) x.cancellation->cancel({});
     Answer answer;
-    run([](Pipeline& p, Exchange& exchange, Answer& out) -> Task<void> { out = co_await p.run(exchange); }(
-        pipeline, x, answer));
+    run([](Pipeline& p, Exchange& exchange, Answer& out) -> Task<void> {
+      out = co_await p.run(exchange);
+    }(pipeline, x, answer));
     return answer;
   }
   Answer call(const std::string& tool) {
-    return ask("tools/call", R"({"name":")" + tool + R"(","arguments":{"n":1}})", holder_of(kGrant));
+    return ask("tools/call", R"({"name":")" + tool + R"(","arguments":{"n":1}})",
+               holder_of(kGrant));
   }
 
   // What the record holds, oldest first; ends the record.
@@ -117,7 +124,8 @@ class PipelineTest : public net::LoopTest {
     std::string_view rest = disk->bytes;
     while (!rest.empty()) {
       const std::size_t end = rest.find('\n');
-      auto leaf = json::Document::parse(std::string(rest.substr(17, end - 17)));  // 16 hex digits, a space
+      auto leaf =
+          json::Document::parse(std::string(rest.substr(17, end - 17)));  // 16 hex digits, a space
       EXPECT_TRUE(leaf);
       if (leaf) out.push_back(*std::move(leaf));
       rest.remove_prefix(end + 1);
@@ -133,7 +141,8 @@ class PipelineTest : public net::LoopTest {
         return value ? std::string(value->string()) : std::string();
       };
       if (text("call") != "call-1") continue;
-      out.push_back(text("kind") + "/" + text(text("kind") == "decision" ? "verdict" : "status") + "/" + text("reason"));
+      out.push_back(text("kind") + "/" + text(text("kind") == "decision" ? "verdict" : "status") +
+                    "/" + text("reason"));
     }
     return out;
   }
@@ -180,7 +189,8 @@ TEST_F(PipelineTest, TheDecisionLeafIsThereBeforeTheUpstreamHearsOfIt) {
 TEST_F(PipelineTest, ADeniedCallReachesNobody) {
   EXPECT_EQ(reason_of(call("close_account")), "tool_not_in_scope");
   EXPECT_TRUE(upstream.seen.empty());
-  EXPECT_EQ(story(), (Story{"decision/deny/tool_not_in_scope", "outcome/denied/tool_not_in_scope"}));
+  EXPECT_EQ(story(),
+            (Story{"decision/deny/tool_not_in_scope", "outcome/denied/tool_not_in_scope"}));
 }
 
 TEST_F(PipelineTest, NobodyIsDenied) {
@@ -189,7 +199,8 @@ TEST_F(PipelineTest, NobodyIsDenied) {
 }
 
 TEST_F(PipelineTest, AGrantThatCannotBeCheckedDeniesEvenPing) {
-  const auto who = holder_of(R"({"scope":["tools:call"],"toolsInScope":["bank/*"],"budget":{"maxCalls":4}})");
+  const auto who =
+      holder_of(R"({"scope":["tools:call"],"toolsInScope":["bank/*"],"budget":{"maxCalls":4}})");
   EXPECT_EQ(reason_of(ask("ping", "{}", who)), "grant_unsupported");
 }
 
@@ -197,17 +208,20 @@ TEST_F(PipelineTest, MethodsThatAreNotPassedOnAreRefusedAndRecorded) {
   EXPECT_EQ(reason_of(ask("resources/read", R"({"uri":"file:///etc/passwd"})", holder_of(kGrant))),
             "method_not_supported");
   EXPECT_TRUE(upstream.seen.empty());
-  EXPECT_EQ(story(), (Story{"decision/deny/method_not_supported", "outcome/denied/method_not_supported"}));
+  EXPECT_EQ(story(),
+            (Story{"decision/deny/method_not_supported", "outcome/denied/method_not_supported"}));
 }
 
 TEST_F(PipelineTest, ParametersOfTheWrongShapeAreRefused) {
-  EXPECT_EQ(reason_of(ask("tools/call", R"({"name":"read","arguments":[]})", holder_of(kGrant))), "mcp_params");
+  EXPECT_EQ(reason_of(ask("tools/call", R"({"name":"read","arguments":[]})", holder_of(kGrant))),
+            "mcp_params");
   EXPECT_TRUE(upstream.seen.empty());
 }
 
 TEST_F(PipelineTest, AnUndecidedRequestIsDenied) {
   const Bounds none{.decision = -1ms, .durability = 2'000ms};
-  EXPECT_EQ(reason_of(ask("tools/call", R"({"name":"read"})", holder_of(kGrant), none)), "decision_timeout");
+  EXPECT_EQ(reason_of(ask("tools/call", R"({"name":"read"})", holder_of(kGrant), none)),
+            "decision_timeout");
   EXPECT_TRUE(upstream.seen.empty());
 }
 
@@ -234,7 +248,8 @@ TEST_F(PipelineTest, ADecisionThatIsLateOnDiskIsNotForwarded) {
     disk->stand_still = true;
   }
   const Bounds short_wait{.decision = 50ms, .durability = 20ms};
-  EXPECT_EQ(reason_of(ask("tools/call", R"({"name":"read"})", holder_of(kGrant), short_wait)), "ledger_late");
+  EXPECT_EQ(reason_of(ask("tools/call", R"({"name":"read"})", holder_of(kGrant), short_wait)),
+            "ledger_late");
   EXPECT_TRUE(upstream.seen.empty());
   {
     const std::lock_guard lock(disk->mutex);
@@ -268,9 +283,11 @@ TEST_F(PipelineTest, ARequestThatWasCancelledFirstIsNotForwarded) {
 }
 
 TEST_F(PipelineTest, AListShowsWhatACallCouldReach) {
-  upstream.result = R"({"tools":[{"name":"close_account"},{"name":"read"},{"name":"send"}],"nextCursor":"2"})";
-  EXPECT_EQ(ask("tools/list", "{}", holder_of(kGrant)).message,
-            R"({"jsonrpc":"2.0","id":"q","result":{"tools":[{"name":"read"},{"name":"send"}],"nextCursor":"2"}})");
+  upstream.result =
+      R"({"tools":[{"name":"close_account"},{"name":"read"},{"name":"send"}],"nextCursor":"2"})";
+  EXPECT_EQ(
+      ask("tools/list", "{}", holder_of(kGrant)).message,
+      R"({"jsonrpc":"2.0","id":"q","result":{"tools":[{"name":"read"},{"name":"send"}],"nextCursor":"2"}})");
 }
 
 TEST_F(PipelineTest, AListThatIsNoneIsWithheld) {

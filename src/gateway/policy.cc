@@ -48,8 +48,7 @@ struct Written {
 Kind<std::string> upstream_id() {
   return config::parsed<std::string>(
       "upstream id", R"("pattern":"^[a-z0-9-]{1,32}$")", [](const std::string& id) -> Result<std::string> {
-        const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
-        if (id.size() <= kMaxUpstreamId && std::ranges::all_of(id, allowed)) return id;
+        if (is_upstream_id(id)) return id;
         return fail(Code::policy_value, "an upstream id is 1 to 32 characters of a-z, 0-9 and '-'");
       });
 }
@@ -466,6 +465,12 @@ class Loader {
 
 std::string_view to_string(Mode mode) {
   return mode == Mode::development ? "development" : "production";
+}
+
+bool is_upstream_id(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxUpstreamId && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  });
 }
 
 std::optional<std::string_view> Policy::vertical_of(std::string_view upstream) const {

@@ -24,6 +24,9 @@ namespace zwinger::gateway {
 enum class Mode { development, production };
 [[nodiscard]] std::string_view to_string(Mode mode);
 
+// 1 to 32 characters of a-z, 0-9 and '-'.
+[[nodiscard]] bool is_upstream_id(std::string_view text);
+
 // The file that every policy directory has.
 inline constexpr std::string_view kPolicyFile = "zwinger.yaml";
 

@@ -46,13 +46,6 @@ Result<std::string_view> string_member(json::Value line, std::string_view name) 
   return value.string();
 }
 
-// Without a policy every upstream that could be configured exists.
-bool could_be_an_upstream(std::string_view id) {
-  return !id.empty() && id.size() <= 32 && std::ranges::all_of(id, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-  });
-}
-
 // One line of output before it is text.
 struct Line {
   std::string id;
@@ -222,7 +215,7 @@ class Replay::Impl {
 
   [[nodiscard]] std::optional<std::string_view> vertical_of(std::string_view upstream) const {
     if (policy_ != nullptr) return policy_->vertical_of(upstream);
-    if (!could_be_an_upstream(upstream)) return std::nullopt;
+    if (!is_upstream_id(upstream)) return std::nullopt;  // no configuration could have it
     return grant::kSharedVertical;
   }
 

@@ -11,11 +11,11 @@ Judgement deny(std::string_view stage, Verdict verdict) {
 }
 
 state::Reservation reservation_for(const Question& question, const grant::Grant& grant,
-                                   std::vector<grant::Counter> counters) {
+                                   const std::vector<grant::Counter>& counters) {
   const std::string& session = question.who->principal.session;
   state::Reservation out;
   out.now = question.now;
-  for (grant::Counter& counter : counters) {
+  for (const grant::Counter& counter : counters) {
     out.counts.push_back({.key = "calls/" + session + "/" + counter.key, .limit = counter.limit});
   }
   if (grant.session_ttl()) {
@@ -55,7 +55,7 @@ Judgement judge(const grant::RoleTable& roles, const Question& question) {
 
   Judgement allowed{.verdict = std::move(verdict), .stage = "grant", .must_reserve = std::nullopt};
   if (!counters.empty() || grant.session_ttl()) {
-    allowed.must_reserve = reservation_for(question, grant, std::move(counters));
+    allowed.must_reserve = reservation_for(question, grant, counters);
   }
   return allowed;
 }

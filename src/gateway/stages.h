@@ -1,7 +1,8 @@
-// The stages that decide a request, in their order, as pure functions: the pipeline and replay both call judge().
+// The stages that decide a request, in their order, as pure functions: the pipeline and replay both
+// call judge().
 //
-// No I/O, no clock, no counting. What must be counted before the request may pass is returned for the caller to take
-// (state::reserve) as the last stage.
+// No I/O, no clock, no counting. What must be counted before the request may pass is returned for
+// the caller to take (state::reserve) as the last stage.
 #pragma once
 
 #include <optional>
@@ -24,21 +25,24 @@ enum class Operation { initialize, ping, list_tools, call_tool };
 struct Question {
   const identity::Authenticated* who = nullptr;  // null: nobody; everything is denied
   Operation operation = Operation::ping;
-  grant::ToolRef tool;                           // tool name empty unless call_tool
+  grant::ToolRef tool;  // tool name empty unless call_tool
   std::optional<json::Value> arguments;
   UnixSeconds now = 0;
 };
 
 struct Judgement {
   Verdict verdict;
-  std::string_view stage;                  // the stage that denied; "grant" where all allowed
-  std::optional<state::Reservation> must_reserve;  // only when the verdict allows and there is something to take
+  std::string_view stage;  // the stage that denied; "grant" where all allowed
+  std::optional<state::Reservation>
+      must_reserve;  // only when the verdict allows and there is something to take
 };
 
 [[nodiscard]] Judgement judge(const grant::RoleTable& roles, const Question& question);
 
-// Whether a tool belongs into a list for this principal: the same evaluation that a call begins with.
-[[nodiscard]] Verdict judge_listed_tool(const grant::RoleTable& roles, const identity::Authenticated& who,
+// Whether a tool belongs into a list for this principal: the same evaluation that a call begins
+// with.
+[[nodiscard]] Verdict judge_listed_tool(const grant::RoleTable& roles,
+                                        const identity::Authenticated& who,
                                         const grant::ToolRef& tool);
 
 }  // namespace zwinger::gateway

@@ -12,7 +12,10 @@ namespace zwinger::gateway {
 
 StdioFront::StdioFront(Parts parts, std::unique_ptr<net::Stream> input,
                        std::unique_ptr<net::Stream> output, json::Limits limits)
-    : parts_(std::move(parts)), input_(std::move(input)), output_(std::move(output)), limits_(limits) {}
+    : parts_(std::move(parts)),
+      input_(std::move(input)),
+      output_(std::move(output)),
+      limits_(limits) {}
 
 Task<void> StdioFront::serve(Duration grace) {
   const auto self = shared_from_this();  // what still runs after the grace keeps using this
@@ -22,11 +25,15 @@ Task<void> StdioFront::serve(Duration grace) {
     const Result<std::size_t> got = co_await input_->read_some(chunk, std::nullopt);
     if (!got || *got == 0) break;
     lines.feed(
-        std::string_view(chunk.data(), *got), [this](std::string line) { take_line(std::move(line)); },
+        std::string_view(chunk.data(), *got),
+        [this](std::string line) { take_line(std::move(line)); },
         [this] {
-          const Error error{Code::json_too_large,
-                            "a message may have at most " + std::to_string(limits_.max_bytes) + " bytes", {}};
-          parts_.notices.note("client_bad_message", parts_.route.upstream->id(), {}, name(error.code));
+          const Error error{
+              Code::json_too_large,
+              "a message may have at most " + std::to_string(limits_.max_bytes) + " bytes",
+              {}};
+          parts_.notices.note("client_bad_message", parts_.route.upstream->id(), {},
+                              name(error.code));
           send(mcp::write_unreadable("null", error));
         });
   }
@@ -54,11 +61,13 @@ void StdioFront::take_line(std::string line) {
   if (message->kind != mcp::MessageKind::request) return take_notification(*message);
   const std::string id = mcp::id_key(*message->document.root().find("id"));
   if (in_flight_.contains(id)) {
-    send(mcp::write_unreadable(message->id, {Code::rpc_id_in_use, std::string(info(Code::rpc_id_in_use).text), {}}));
+    send(mcp::write_unreadable(
+        message->id, {Code::rpc_id_in_use, std::string(info(Code::rpc_id_in_use).text), {}}));
     return;
   }
   if (running_ >= kMaxInFlight) {
-    send(mcp::write_unreadable(message->id, {Code::overloaded, std::string(info(Code::overloaded).text), {}}));
+    send(mcp::write_unreadable(message->id,
+                               {Code::overloaded, std::string(info(Code::overloaded).text), {}}));
     return;
   }
   parts_.loop.spawn(run_exchange(shared_from_this(), *std::move(message)));
@@ -76,10 +85,11 @@ Task<void> StdioFront::run_exchange(std::shared_ptr<StdioFront> self, mcp::Messa
   x.client_progress = [self](std::string progress) { self->send(std::move(progress)); };
   ++self->running_;
   {
-    const InFlight::Entry entry(self->in_flight_, mcp::id_key(*x.message.document.root().find("id")),
-                                x.cancellation);
+    const InFlight::Entry entry(self->in_flight_,
+                                mcp::id_key(*x.message.document.root().find("id")), x.cancellation);
     Answer answer = co_await self->parts_.pipeline.run(x);
-    // A cancelled request gets no answer: the client has stopped waiting (basic/utilities/cancellation).
+    // A cancelled request gets no answer: the client has stopped waiting
+    // (basic/utilities/cancellation).
     if (!x.failure || x.failure->code != Code::cancelled) self->send(std::move(answer.message));
   }
   --self->running_;
@@ -98,7 +108,8 @@ void StdioFront::take_notification(const mcp::Message& message) {
     const auto params = mcp::read_cancelled_params(message.params);
     std::optional<std::string> reason;
     if (params && params->reason) reason = params->reason->source();
-    const bool found = params && in_flight_.cancel(mcp::id_key(params->request_id), std::move(reason));
+    const bool found =
+        params && in_flight_.cancel(mcp::id_key(params->request_id), std::move(reason));
     parts_.notices.note(found ? "cancelled" : "cancel_without_request", upstream);
     return;
   }
@@ -117,7 +128,8 @@ Task<void> StdioFront::write_outbox(std::shared_ptr<StdioFront> self) {
   self->writing_ = true;
   while (!self->outbox_.empty()) {
     const std::string bytes = std::exchange(self->outbox_, {});
-    if (const Result<void> written = co_await self->output_->write_all(bytes, std::nullopt); !written) {
+    if (const Result<void> written = co_await self->output_->write_all(bytes, std::nullopt);
+        !written) {
       self->output_broken_ = true;  // the client is gone
       self->outbox_.clear();
       self->input_->close();

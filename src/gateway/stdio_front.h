@@ -1,5 +1,5 @@
-// MCP over standard input and output, server side (MCP 2025-11-25, basic/transports, "stdio"): one message a line.
-// Loop thread only. The principal is the local grant's; there is one upstream.
+// MCP over standard input and output, server side (MCP 2025-11-25, basic/transports, "stdio"): one
+// message a line. Loop thread only. The principal is the local grant's; there is one upstream.
 #pragma once
 
 #include <chrono>
@@ -34,8 +34,8 @@ class StdioFront : public std::enable_shared_from_this<StdioFront> {
   StdioFront(Parts parts, std::unique_ptr<net::Stream> input, std::unique_ptr<net::Stream> output,
              json::Limits limits);
 
-  // Reads until the client closes its side or stop() is called, then waits for the requests that still run: at
-  // most `grace`, and after stop() at most kStopGrace.
+  // Reads until the client closes its side or stop() is called, then waits for the requests that
+  // still run: at most `grace`, and after stop() at most kStopGrace.
   Task<void> serve(Duration grace);
   void stop();
   static constexpr std::chrono::seconds kStopGrace{2};

@@ -43,7 +43,8 @@ std::vector<std::pair<std::string, std::string>> clean_environment(const Upstrea
     const bool configured = std::ranges::any_of(
         config.environment, [&](const auto& entry) { return entry.first == name; });
     // getenv is safe here: nothing in this program changes its environment.
-    if (const char* value = std::getenv(name); value != nullptr && !configured) {  // NOLINT(concurrency-mt-unsafe)
+    if (const char* value = std::getenv(name);
+        value != nullptr && !configured) {  // NOLINT(concurrency-mt-unsafe)
       out.emplace_back(name, value);
     }
   }
@@ -62,7 +63,10 @@ std::string describe_end(int status) {
 class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::Impl> {
  public:
   Impl(net::Loop& home, StdioUpstreamOptions options, Log& log, Notices& notices)
-      : home_(home), options_(std::move(options)), log_(log), notices_(notices),
+      : home_(home),
+        options_(std::move(options)),
+        log_(log),
+        notices_(notices),
         stopped_(std::make_shared<net::OneShot<bool>>(home)) {}
 
   void start() { home_.spawn(supervise(shared_from_this())); }
@@ -110,13 +114,20 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
 
   void tell_server(std::shared_ptr<net::OneShot<ServerReply>> reply) {
     switch (state_) {
-      case State::ready: reply->set(server_); break;
-      case State::starting: server_waiters_.push_back(std::move(reply)); break;
-      case State::down: reply->set(std::unexpected(down_error())); break;
+      case State::ready:
+        reply->set(server_);
+        break;
+      case State::starting:
+        server_waiters_.push_back(std::move(reply));
+        break;
+      case State::down:
+        reply->set(std::unexpected(down_error()));
+        break;
     }
   }
 
-  // The request is given up: whatever comes for it later is dropped. Tells the upstream where it has been sent.
+  // The request is given up: whatever comes for it later is dropped. Tells the upstream where it
+  // has been sent.
   void give_up(std::int64_t id, const std::optional<std::string>& reason, const Error& error) {
     const auto found = pending_.find(id);
     if (found == pending_.end()) return;
@@ -148,7 +159,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
             {}};
   }
 
-  // --- supervision ---------------------------------------------------------------------------------
+  // --- supervision
+  // ---------------------------------------------------------------------------------
 
   static Task<void> supervise(std::shared_ptr<Impl> self) {
     auto pause = std::chrono::milliseconds(kFirstPause);
@@ -158,8 +170,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
       co_await self->run_once();
       if (self->stopping_) break;
       if (net::Loop::now() - began > kHealthyAfter) pause = kFirstPause;
-      self->log_.warn("upstream '{}' {}; starting it again in {} ms", self->id(), self->last_failure_,
-                      pause.count());
+      self->log_.warn("upstream '{}' {}; starting it again in {} ms", self->id(),
+                      self->last_failure_, pause.count());
       self->notices_.note("upstream_ended", self->id());
       self->pause_ = std::make_shared<net::OneShot<bool>>(self->home_);
       const auto waiter = self->pause_;
@@ -204,7 +216,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     process_->input().close();
     co_await process_->end_tree(kStopGrace);
     const std::optional<int> status = co_await exit_status->wait();
-    last_failure_ = describe_end(status.value_or(0)) + (was_ready ? "" : " before it was initialized");
+    last_failure_ =
+        describe_end(status.value_or(0)) + (was_ready ? "" : " before it was initialized");
     co_await handshake_done->wait();
     // A grandchild may hold standard error open; the tree has been ended, so this cannot last.
     co_await stderr_done->wait_until(net::Loop::now() + kStopGrace);
@@ -217,9 +230,10 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     process_.reset();
   }
 
-  // The one who waits for the process. A grandchild may keep the pipe open after the server itself has ended: what is
-  // in the pipe by then is read, and no more.
-  static Task<void> watch_exit(std::shared_ptr<Impl> self, std::shared_ptr<net::OneShot<int>> status) {
+  // The one who waits for the process. A grandchild may keep the pipe open after the server itself
+  // has ended: what is in the pipe by then is read, and no more.
+  static Task<void> watch_exit(std::shared_ptr<Impl> self,
+                               std::shared_ptr<net::OneShot<int>> status) {
     const int ended = co_await self->process_->wait();
     co_await self->home_.sleep(kDrainAfterExit);
     if (self->process_) self->process_->output().close();
@@ -240,7 +254,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     for (auto& waiter : std::exchange(server_waiters_, {})) waiter->set(std::unexpected(error));
   }
 
-  // --- what we send --------------------------------------------------------------------------------
+  // --- what we send
+  // --------------------------------------------------------------------------------
 
   // `id`: the request that fails where there is no room.
   void send(std::string message, std::optional<std::int64_t> request) {
@@ -261,8 +276,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     self->writing_ = true;
     while (!self->outbox_.empty() && self->process_) {
       const std::string bytes = std::exchange(self->outbox_, {});
-      // An upstream that does not read is noticed by the time limits of its requests; one that is gone, by the
-      // end of its output.
+      // An upstream that does not read is noticed by the time limits of its requests; one that is
+      // gone, by the end of its output.
       const Result<void> written = co_await self->process_->input().write_all(bytes, std::nullopt);
       if (!written) break;
     }
@@ -279,7 +294,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     writer_gone_.reset();
   }
 
-  static Task<void> handshake(std::shared_ptr<Impl> self, std::shared_ptr<net::OneShot<bool>> done) {
+  static Task<void> handshake(std::shared_ptr<Impl> self,
+                              std::shared_ptr<net::OneShot<bool>> done) {
     const std::int64_t request = self->next_id();
     auto reply = std::make_shared<net::OneShot<Reply>>(self->home_);
     self->pending_.emplace(request, Pending{reply, {}});
@@ -298,7 +314,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     pending_.erase(request);
     if (state_ != State::starting || stopping_) return {};
     if (!answer) {
-      return "did not answer initialize within " + std::to_string(config().start_timeout.count()) + " s";
+      return "did not answer initialize within " + std::to_string(config().start_timeout.count()) +
+             " s";
     }
     if (!*answer) return "failed at initialize: " + answer->error().to_string();
     const mcp::Message& message = **answer;
@@ -311,13 +328,15 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     server_ = std::make_shared<const mcp::ServerInfo>(*std::move(info));
     state_ = State::ready;
     send(mcp::write_initialized(), std::nullopt);
-    for (Waiting& waiting : std::exchange(waiting_, {})) send(std::move(waiting.message), waiting.id);
+    for (Waiting& waiting : std::exchange(waiting_, {}))
+      send(std::move(waiting.message), waiting.id);
     for (auto& waiter : std::exchange(server_waiters_, {})) waiter->set(server_);
     log_.info("upstream '{}' is ready", id());
     return {};
   }
 
-  // --- what it sends -------------------------------------------------------------------------------
+  // --- what it sends
+  // -------------------------------------------------------------------------------
 
   Task<void> read_output() {
     LineReader lines(config().max_answer_bytes);
@@ -326,7 +345,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
       const Result<std::size_t> got = co_await process_->output().read_some(chunk, std::nullopt);
       if (!got || *got == 0) break;
       lines.feed(
-          std::string_view(chunk.data(), *got), [this](std::string line) { take_line(std::move(line)); },
+          std::string_view(chunk.data(), *got),
+          [this](std::string line) { take_line(std::move(line)); },
           [this] {
             bad_line({Code::upstream_answer_too_large,
                       "upstream '" + id() + "' sent a message of more than " +
@@ -337,11 +357,13 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     if (lines.in_line()) notices_.note("upstream_cut_off", id());
   }
 
-  static Task<void> read_stderr(std::shared_ptr<Impl> self, std::shared_ptr<net::OneShot<bool>> done) {
+  static Task<void> read_stderr(std::shared_ptr<Impl> self,
+                                std::shared_ptr<net::OneShot<bool>> done) {
     LineReader lines(kMaxStderrLine);
     std::vector<char> chunk(4096);
     while (true) {
-      const Result<std::size_t> got = co_await self->process_->error()->read_some(chunk, std::nullopt);
+      const Result<std::size_t> got =
+          co_await self->process_->error()->read_some(chunk, std::nullopt);
       if (!got || *got == 0) break;
       lines.feed(
           std::string_view(chunk.data(), *got),
@@ -362,16 +384,23 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     auto message = mcp::parse_message(std::move(line), limits);
     if (!message) {
       bad_line({Code::upstream_invalid_message,
-                "upstream '" + id() + "' wrote a line that is no MCP message to its standard output (" +
+                "upstream '" + id() +
+                    "' wrote a line that is no MCP message to its standard output (" +
                     message.error().error.to_string() + "); logs belong on standard error",
                 {}});
       return;
     }
     switch (message->kind) {
-      case mcp::MessageKind::request: refuse_request(*message); break;
-      case mcp::MessageKind::notification: take_notification(*message); break;
+      case mcp::MessageKind::request:
+        refuse_request(*message);
+        break;
+      case mcp::MessageKind::notification:
+        take_notification(*message);
+        break;
       case mcp::MessageKind::result:
-      case mcp::MessageKind::error: take_answer(*std::move(message)); break;
+      case mcp::MessageKind::error:
+        take_answer(*std::move(message));
+        break;
     }
   }
 
@@ -448,7 +477,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
   std::deque<std::string> stderr_tail_;
 };
 
-StdioUpstream::StdioUpstream(net::Loop& home, StdioUpstreamOptions options, Log& log, Notices& notices)
+StdioUpstream::StdioUpstream(net::Loop& home, StdioUpstreamOptions options, Log& log,
+                             Notices& notices)
     : impl_(std::make_shared<Impl>(home, std::move(options), log, notices)) {}
 StdioUpstream::~StdioUpstream() = default;
 
@@ -461,9 +491,10 @@ Task<Result<mcp::Message>> StdioUpstream::request(net::Loop& caller, std::int64_
                                                   std::string message, ProgressSink progress) {
   const std::shared_ptr<Impl> impl = impl_;
   auto reply = std::make_shared<net::OneShot<Reply>>(caller);
-  impl->on_home([impl, id, reply, message = std::move(message), progress = std::move(progress)]() mutable {
-    impl->submit(id, std::move(message), std::move(progress), std::move(reply));
-  });
+  impl->on_home(
+      [impl, id, reply, message = std::move(message), progress = std::move(progress)]() mutable {
+        impl->submit(id, std::move(message), std::move(progress), std::move(reply));
+      });
   const Monotonic deadline = net::Loop::now() + impl->config().answer_timeout;
   std::optional<Reply> answer = co_await reply->wait_until(deadline);
   if (answer) co_return *std::move(answer);

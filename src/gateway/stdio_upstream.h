@@ -1,9 +1,11 @@
-// An MCP server as a child process: one JSON-RPC message a line on its standard input and output (MCP 2025-11-25,
-// basic/transports, "stdio"). Supervised: when it ends it is started again, with growing pauses.
+// An MCP server as a child process: one JSON-RPC message a line on its standard input and output
+// (MCP 2025-11-25, basic/transports, "stdio"). Supervised: when it ends it is started again, with
+// growing pauses.
 //
-// The child sees PATH, HOME, LANG and TZ of this process and what its configuration names, nothing else. When it is stopped, its
-// whole process tree ends. A line that is no MCP message ends the one request that waits for an answer, where only
-// one does; with several it is unclear whose it was, so it is noted and each waits for its own answer or time limit.
+// The child sees PATH, HOME, LANG and TZ of this process and what its configuration names, nothing
+// else. When it is stopped, its whole process tree ends. A line that is no MCP message ends the one
+// request that waits for an answer, where only one does; with several it is unclear whose it was,
+// so it is noted and each waits for its own answer or time limit.
 #pragma once
 
 #include <memory>
@@ -23,7 +25,8 @@ struct StdioUpstreamOptions {
 
 class StdioUpstream final : public Upstream {
  public:
-  // `home` must be run by a thread that lives as long as the process: children die with the thread that made them.
+  // `home` must be run by a thread that lives as long as the process: children die with the thread
+  // that made them.
   StdioUpstream(net::Loop& home, StdioUpstreamOptions options, Log& log, Notices& notices);
   ~StdioUpstream() override;  // after stop() has ended, or with the home loop stopped
   StdioUpstream(const StdioUpstream&) = delete;

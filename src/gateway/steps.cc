@@ -20,7 +20,8 @@ struct Overloaded : F... {
 };
 
 Error invalid_upstream(const Exchange& x, std::string what) {
-  return {Code::upstream_invalid_message, "upstream '" + x.upstream->id() + "' " + std::move(what), {}};
+  return {
+      Code::upstream_invalid_message, "upstream '" + x.upstream->id() + "' " + std::move(what), {}};
 }
 
 // Reads the parameters of a known method into the exchange.
@@ -33,7 +34,8 @@ Result<void> read_params(Exchange& x) {
       x.params = initialize;
       break;
     }
-    case mcp::Method::ping: break;
+    case mcp::Method::ping:
+      break;
     case mcp::Method::tools_list: {
       ZWINGER_TRY(auto list, mcp::read_list_params(params));
       meta = list.meta;
@@ -53,10 +55,14 @@ Result<void> read_params(Exchange& x) {
 
 Operation operation_of(mcp::Method method) {
   switch (method) {
-    case mcp::Method::initialize: return Operation::initialize;
-    case mcp::Method::ping: return Operation::ping;
-    case mcp::Method::tools_list: return Operation::list_tools;
-    case mcp::Method::tools_call: return Operation::call_tool;
+    case mcp::Method::initialize:
+      return Operation::initialize;
+    case mcp::Method::ping:
+      return Operation::ping;
+    case mcp::Method::tools_list:
+      return Operation::list_tools;
+    case mcp::Method::tools_call:
+      return Operation::call_tool;
   }
   std::unreachable();
 }
@@ -66,7 +72,8 @@ Question question_of(const Exchange& x, UnixSeconds now) {
   question.who = x.who.get();
   question.operation = operation_of(*x.method);
   question.tool = {.upstream = x.upstream->id(), .tool = x.tool(), .vertical = x.vertical};
-  if (const auto* call = std::get_if<mcp::CallParams>(&x.params)) question.arguments = call->arguments;
+  if (const auto* call = std::get_if<mcp::CallParams>(&x.params))
+    question.arguments = call->arguments;
   question.now = now;
   return question;
 }
@@ -98,7 +105,8 @@ void Pipeline::within_deadline(Exchange& x) const {
 Task<void> Pipeline::reserve(Exchange& x) {
   if (!x.allowed() || !x.judgement.must_reserve) co_return;
   auto taken = std::make_shared<net::OneShot<Result<void>>>(x.loop);
-  store_.reserve(*std::move(x.judgement.must_reserve), [taken](Result<void> r) { taken->set(std::move(r)); });
+  store_.reserve(*std::move(x.judgement.must_reserve),
+                 [taken](Result<void> r) { taken->set(std::move(r)); });
   const std::optional<Result<void>> result =
       co_await taken->wait_until(net::Loop::now() + bounds_.durability);
   if (!result) {
@@ -128,7 +136,8 @@ void Pipeline::write_envelope(Exchange& x) const {
   if (!x.forward.empty()) x.forward_digest = crypto::sha256_hex(x.forward);
 }
 
-Task<std::optional<Result<void>>> Pipeline::append(net::Loop& loop, std::vector<ledger::Leaf> leaves) {
+Task<std::optional<Result<void>>> Pipeline::append(net::Loop& loop,
+                                                   std::vector<ledger::Leaf> leaves) {
   auto durable = std::make_shared<net::OneShot<Result<void>>>(loop);
   ledger_.append(std::move(leaves), [durable](Result<void> r) { durable->set(std::move(r)); });
   co_return co_await durable->wait_until(net::Loop::now() + bounds_.durability);
@@ -149,7 +158,8 @@ Task<void> Pipeline::record_decision(Exchange& x) {
     x.outcome_recorded = true;  // there is nowhere to record it
     co_return;
   }
-  // The leaf may still become durable later; it must not stand there as if the request had gone out.
+  // The leaf may still become durable later; it must not stand there as if the request had gone
+  // out.
   const bool was_allowed = x.allowed();
   x.deny("ledger", Verdict::deny(Code::ledger_late));
   if (was_allowed) {
@@ -201,7 +211,8 @@ Task<void> Pipeline::forward(Exchange& x) {
       progress->client(mcp::write_progress(params, progress->token));
     };
   }
-  auto reply = co_await x.upstream->request(x.loop, x.upstream_request, std::move(x.forward), std::move(sink));
+  auto reply = co_await x.upstream->request(x.loop, x.upstream_request, std::move(x.forward),
+                                            std::move(sink));
   x.progress_events = progress->events;
   if (!reply) {
     x.status = reply.error().code == Code::cancelled ? "cancelled" : "failed";

@@ -1,7 +1,7 @@
 // One MCP server behind the gateway, whatever carries it.
 //
-// An upstream lives on one loop (its home); request(), server() and cancel() may be called from any loop's thread
-// and resume on the caller's. Ids towards the upstream are ours and never reused.
+// An upstream lives on one loop (its home); request(), server() and cancel() may be called from any
+// loop's thread and resume on the caller's. Ids towards the upstream are ours and never reused.
 #pragma once
 
 #include <cstdint>
@@ -28,14 +28,16 @@ class Upstream {
   [[nodiscard]] virtual const std::string& id() const = 0;
   // A fresh id for a request. Any thread.
   [[nodiscard]] virtual std::int64_t next_id() = 0;
-  // Sends one message (without line end) that carries `id` and waits for its answer. Errors: upstream_unavailable,
-  // upstream_timeout, upstream_died, upstream_invalid_message, upstream_answer_too_large, cancelled, overloaded.
-  virtual Task<Result<mcp::Message>> request(net::Loop& caller, std::int64_t id, std::string message,
-                                             ProgressSink progress) = 0;
-  // What the upstream said of itself when it was initialized; waits while it starts. Errors: upstream_unavailable.
+  // Sends one message (without line end) that carries `id` and waits for its answer. Errors:
+  // upstream_unavailable, upstream_timeout, upstream_died, upstream_invalid_message,
+  // upstream_answer_too_large, cancelled, overloaded.
+  virtual Task<Result<mcp::Message>> request(net::Loop& caller, std::int64_t id,
+                                             std::string message, ProgressSink progress) = 0;
+  // What the upstream said of itself when it was initialized; waits while it starts. Errors:
+  // upstream_unavailable.
   virtual Task<Result<std::shared_ptr<const mcp::ServerInfo>>> server(net::Loop& caller) = 0;
-  // Ends a running request: the upstream is told, the waiting request() gets Code::cancelled. No effect where it is not
-  // running. `reason` is the source text of a JSON string.
+  // Ends a running request: the upstream is told, the waiting request() gets Code::cancelled. No
+  // effect where it is not running. `reason` is the source text of a JSON string.
   virtual void cancel(std::int64_t id, std::optional<std::string> reason) = 0;
 };
 

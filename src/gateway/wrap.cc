@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/fd.h"
+#include "base/files.h"
 #include "gateway/gateway.h"
 #include "gateway/stdio_front.h"
 #include "gateway/stdio_upstream.h"
@@ -17,7 +18,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kFinishGrace = 30s;  // for requests that still run when the client has closed its side
+constexpr auto kFinishGrace =
+    30s;  // for requests that still run when the client has closed its side
 
 Task<void> serve(StdioFront& front, StdioUpstream& upstream, Notices& notices, net::Loop& loop) {
   co_await front.serve(kFinishGrace);
@@ -34,8 +36,8 @@ Result<UpstreamConfig> config_of(const WrapOptions& options) {
   if (options.policy == nullptr) return config;
   const auto configured = options.policy->upstreams.find(options.upstream_id);
   if (configured == options.policy->upstreams.end()) {
-    return fail(Code::upstream_unknown,
-                "the policy has no upstream '" + options.upstream_id + "'; name one of its own with --id");
+    return fail(Code::upstream_unknown, "the policy has no upstream '" + options.upstream_id +
+                                            "'; name one of its own with --id");
   }
   config = configured->second;
   config.command = options.command;
@@ -61,6 +63,7 @@ Result<void> run_wrap(const WrapOptions& options, const Environment& environment
   const std::string vertical = config.vertical;
 
   net::Loop loop;
+  ZWINGER_CHECK_OK(create_private_folder(options.state_dir));
   ZWINGER_TRY(auto store, state::open_sqlite(options.state_dir / "state.sqlite"));
   ZWINGER_TRY(auto ledger, ledger::Ledger::open(options.state_dir / "ledger",
                                                 {.emitter = "wrap-" + options.upstream_id},
@@ -71,7 +74,8 @@ Result<void> run_wrap(const WrapOptions& options, const Environment& environment
                     has_policy ? options.policy->digest : std::string(), async_store, *ledger,
                     environment.clock, Bounds{});
   // The client shows what the server writes to standard error, as it would without us.
-  StdioUpstream upstream(loop, {.config = std::move(config), .inherit_stderr = true}, environment.log, notices);
+  StdioUpstream upstream(loop, {.config = std::move(config), .inherit_stderr = true},
+                         environment.log, notices);
 
   ZWINGER_TRY(Fd in, own(STDIN_FILENO));
   ZWINGER_TRY(Fd out, own(STDOUT_FILENO));

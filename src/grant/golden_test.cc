@@ -33,7 +33,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kLeastCases = 60;  // fewer means that the folders were not found
-constexpr std::size_t kMaxBytes = 64 * 1024;
+constexpr std::size_t kMaxBytes = 64UL * 1024;
 
 fs::path golden_root() { return fs::path(ZWINGER_SOURCE_DIR) / "src/grant/golden"; }
 

@@ -98,6 +98,8 @@ class Grant {
 
   Grant(Grant&&) noexcept;
   Grant& operator=(Grant&&) noexcept;
+  Grant(const Grant&) = delete;
+  Grant& operator=(const Grant&) = delete;
   ~Grant();
 
   [[nodiscard]] const std::string& role() const;

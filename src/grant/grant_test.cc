@@ -16,8 +16,8 @@ Result<Grant> compile(std::string atr) {
   return Grant::compile(document->root());  // a grant keeps nothing of the document
 }
 
-const RoleTable kNoRoles{RolesDoNotRestrict{}};
-const ToolRef kSend{.upstream = "bank", .tool = "send_money", .vertical = kSharedVertical};
+const RoleTable no_roles{RolesDoNotRestrict{}};
+const ToolRef send_money{.upstream = "bank", .tool = "send_money", .vertical = kSharedVertical};
 
 TEST(Grant, KeepsWhatOthersAskFor) {
   const auto grant = compile(R"({"actorType":"agent","role":"operator","tenantId":"acme",
@@ -51,7 +51,7 @@ TEST(Grant, CountersNameEveryMatchingEntryThatCounts) {
       compile(R"({"scope":["tools:call"],"toolsInScope":["bank/*"],"toolConstraints":{
       "bank/*":{"maxCalls":40},"bank/send_money":{"maxCalls":0},"bank/read_*":{"maxCalls":7},"*/send_money":{}}})");
   ASSERT_TRUE(grant) << grant.error().to_string();
-  const CallDecision decision = grant->evaluate_call(kNoRoles, kSend, std::nullopt);
+  const CallDecision decision = grant->evaluate_call(no_roles, send_money, std::nullopt);
   EXPECT_TRUE(decision.verdict.allowed());
   ASSERT_EQ(decision.counters.size(), 2U);
   EXPECT_EQ(decision.counters[0].key, "bank/*");
@@ -66,21 +66,25 @@ TEST(Grant, ADeniedCallCountsNothing) {
       "bank/*":{"maxCalls":40},"bank/send_money":{"closed":true}}})");
   ASSERT_TRUE(grant);
   const auto arguments = json::Document::parse(R"({"x":1})");
-  const CallDecision decision = grant->evaluate_call(kNoRoles, kSend, arguments->root());
+  const CallDecision decision = grant->evaluate_call(no_roles, send_money, arguments->root());
   EXPECT_EQ(decision.verdict.reason_name(), "constraint_closed");
   EXPECT_TRUE(decision.counters.empty());
 }
 
 // The codec refuses such arguments before; an entry must not let them pass if it ever does not.
 TEST(Grant, ArgumentsThatAreNoObjectPassNoEntry) {
-  const auto grant = compile(R"({"scope":["tools:call"],"toolsInScope":["bank/*"],
-      "toolConstraints":{"bank/*":{"args":{"/x":{"max":5,"optional":true}},"closed":true}}})");
-  ASSERT_TRUE(grant);
-  for (const std::string_view arguments : {"null", "[]", "[6]", "\"x\"", "5"}) {
-    const auto document = json::Document::parse(std::string(arguments));
-    const Verdict verdict = grant->evaluate_call(kNoRoles, kSend, document->root()).verdict;
-    EXPECT_EQ(verdict.reason_name(), "constraint_shape") << arguments;
-    EXPECT_EQ(verdict.at, "") << arguments;
+  for (const std::string_view entry :
+       {R"({})", R"({"closed":true})", R"({"args":{"/x":{"max":5,"optional":true}}})"}) {
+    const auto grant = compile(R"({"scope":["tools:call"],"toolsInScope":["bank/*"],
+        "toolConstraints":{"bank/*":)" +
+                               std::string(entry) + "}}");
+    ASSERT_TRUE(grant);
+    for (const std::string_view arguments : {"null", "[]", "[6]", "\"x\"", "5"}) {
+      const auto document = json::Document::parse(std::string(arguments));
+      const Verdict verdict = grant->evaluate_call(no_roles, send_money, document->root()).verdict;
+      EXPECT_EQ(verdict.reason_name(), "constraint_shape") << entry << arguments;
+      EXPECT_EQ(verdict.at, "") << entry << arguments;
+    }
   }
 }
 
@@ -91,7 +95,7 @@ TEST(Grant, EveryScopeHasItsWordAndNoneStandsForAnother) {
     const auto grant = compile("{\"scope\":[\"" + std::string(to_string(scope)) + "\"]}");
     ASSERT_TRUE(grant);
     for (int j = 0; j <= static_cast<int>(Scope::sandbox_exec); ++j) {
-      EXPECT_EQ(grant->evaluate_scope(kNoRoles, static_cast<Scope>(j)).allowed(), i == j);
+      EXPECT_EQ(grant->evaluate_scope(no_roles, static_cast<Scope>(j)).allowed(), i == j);
     }
   }
   EXPECT_EQ(parse_scope("tools"), std::nullopt);
@@ -100,7 +104,7 @@ TEST(Grant, EveryScopeHasItsWordAndNoneStandsForAnother) {
 
 TEST(Grant, AScopeDenialHasNoPlaceOfItsOwn) {
   const auto grant = compile("{}");
-  const Verdict verdict = grant->evaluate_scope(kNoRoles, Scope::tools_list);
+  const Verdict verdict = grant->evaluate_scope(no_roles, Scope::tools_list);
   EXPECT_EQ(verdict.reason_name(), "scope_missing");
   EXPECT_EQ(verdict.at, "");
   EXPECT_NE(verdict.text.find("tools:list"), std::string::npos);
@@ -110,7 +114,7 @@ TEST(Grant, ListsShowAToolThatSomeCallCanReachWhateverItsConstraints) {
   const auto grant = compile(R"({"scope":["tools:list"],"toolsInScope":["bank/*"],
       "toolConstraints":{"bank/send_money":{"args":{"/x":{"const":1}}}}})");
   ASSERT_TRUE(grant);
-  EXPECT_TRUE(grant->evaluate_tool(kNoRoles, kSend).allowed());
+  EXPECT_TRUE(grant->evaluate_tool(no_roles, send_money).allowed());
 }
 
 // An empty name must not find a role, however the table was filled.
@@ -120,13 +124,13 @@ TEST(Grant, AnAbsentRoleIsUnknownEvenIfTheTableHasAnEmptyName) {
   const auto grant = compile(R"({"scope":["tools:list"]})");
   EXPECT_EQ(grant->evaluate_scope(RoleTable(table), Scope::tools_list).reason_name(),
             "role_unknown");
-  EXPECT_EQ(grant->evaluate_tool(RoleTable(table), kSend).reason_name(), "role_unknown");
+  EXPECT_EQ(grant->evaluate_tool(RoleTable(table), send_money).reason_name(), "role_unknown");
 }
 
 TEST(Grant, AToolWithoutAVerticalIsDenied) {
   const auto grant = compile(R"({"verticals":["lending"],"toolsInScope":["bank/*"]})");
   const ToolRef tool{.upstream = "bank", .tool = "send_money", .vertical = ""};
-  EXPECT_EQ(grant->evaluate_tool(kNoRoles, tool).reason_name(), "vertical_denied");
+  EXPECT_EQ(grant->evaluate_tool(no_roles, tool).reason_name(), "vertical_denied");
   const auto empty = compile(R"({"verticals":[""]})");
   ASSERT_FALSE(empty);
   EXPECT_EQ(empty.error().where, "/verticals/0");
@@ -136,7 +140,7 @@ TEST(Grant, NoDenialQuotesAnArgument) {
   const auto grant = compile(R"({"scope":["tools:call"],"toolsInScope":["bank/*"],
       "toolConstraints":{"bank/*":{"args":{"/x":{"enum":["a"]}}}}})");
   const auto arguments = json::Document::parse(R"({"x":"s3cret"})");
-  const Verdict verdict = grant->evaluate_call(kNoRoles, kSend, arguments->root()).verdict;
+  const Verdict verdict = grant->evaluate_call(no_roles, send_money, arguments->root()).verdict;
   EXPECT_FALSE(verdict.allowed());
   EXPECT_EQ(verdict.text.find("s3cret"), std::string::npos);
   EXPECT_EQ(verdict.at, "/x");

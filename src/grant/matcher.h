@@ -34,6 +34,8 @@ class ArgumentConstraints {
                                                            bool closed, const std::string& where);
   ArgumentConstraints(ArgumentConstraints&&) noexcept;
   ArgumentConstraints& operator=(ArgumentConstraints&&) noexcept;
+  ArgumentConstraints(const ArgumentConstraints&) = delete;
+  ArgumentConstraints& operator=(const ArgumentConstraints&) = delete;
   ~ArgumentConstraints();
 
   // Nothing is judged as an empty object. A denial's `at` is the pointer of the first offending

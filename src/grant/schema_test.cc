@@ -1,11 +1,13 @@
 // Keeps docs/reference/grant.schema.json and grant.md in step with the code: the schema's
 // properties are exactly the members that compile() knows, and every example in schema and manual
 // compiles.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <set>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,14 +33,19 @@ Result<Grant> compile(const std::string& atr) {
   return Grant::compile(document->root());
 }
 
-std::string quoted(std::string_view name) { return "\"" + std::string(name) + "\""; }
+// The member `name`, which has to be there.
+json::Value member(json::Value object, std::string_view name) {
+  const auto found = object.find(name);
+  if (!found) throw std::runtime_error("the schema lacks " + std::string(name));
+  return *found;
+}
 
 class GrantSchema : public testing::Test {
  protected:
   json::Document document_ = json::Document::parse(read_reference("grant.schema.json")).value();
 
   [[nodiscard]] json::Value definition(std::string_view name) const {
-    return document_.root().find("$defs").value().find(name).value();
+    return member(member(document_.root(), "$defs"), name);
   }
 
   // `schema` describes an object whose members are exactly `known`. Each member's examples, put
@@ -46,17 +53,17 @@ class GrantSchema : public testing::Test {
   // unsupported.
   static void check(json::Value schema, std::span<const std::string_view> known,
                     const std::string& before, const std::string& after) {
-    EXPECT_FALSE(schema.find("additionalProperties").value().boolean());
+    EXPECT_FALSE(member(schema, "additionalProperties").boolean());
     std::set<std::string_view> listed;
-    for (const json::Value property : schema.find("properties").value().children()) {
+    for (const json::Value property : member(schema, "properties").children()) {
       listed.insert(property.name());
-      const auto examples = property.find("examples");
-      ASSERT_TRUE(examples && examples->size() > 0) << property.name() << " has no example";
-      for (const json::Value example : examples->children()) {
+      const json::Value examples = member(property, "examples");
+      EXPECT_GT(examples.size(), 0U) << property.name();
+      for (const json::Value example : examples.children()) {
         // A matcher cannot be optional alone.
-        const std::string beside = property.name() == "optional" ? R"("max":1,)" : "";
-        const std::string atr =
-            before + beside + quoted(property.name()) + ":" + std::string(example.source()) + after;
+        const std::string_view beside = property.name() == "optional" ? R"("max":1,)" : "";
+        const std::string atr = fmt::format(R"({}{}"{}":{}{})", before, beside, property.name(),
+                                            example.source(), after);
         const auto grant = compile(atr);
         EXPECT_TRUE(grant) << atr << "\n" << grant.error().to_string();
       }
@@ -71,7 +78,7 @@ class GrantSchema : public testing::Test {
 TEST_F(GrantSchema, ListsTheMembersOfTheClaim) { check(document_.root(), atr_members(), "{", "}"); }
 
 TEST_F(GrantSchema, ListsTheMembersOfATask) {
-  const json::Value task = document_.root().find("properties").value().find("task").value();
+  const json::Value task = member(member(document_.root(), "properties"), "task");
   check(task, task_members(), R"({"task":{)", "}}");
 }
 
@@ -85,7 +92,7 @@ TEST_F(GrantSchema, ListsTheMembersOfAMatcher) {
 }
 
 TEST_F(GrantSchema, ListsTheMembersOfLen) {
-  const json::Value len = definition("matcher").find("properties").value().find("len").value();
+  const json::Value len = member(member(definition("matcher"), "properties"), "len");
   check(len, len_members(), R"({"toolConstraints":{"bank/x":{"args":{"/y":{"len":{)", "}}}}}}");
 }
 
@@ -93,8 +100,8 @@ TEST_F(GrantSchema, AMatcherNeedsAnyOfItsConditions) {
   std::set<std::string_view> conditions(matcher_members().begin(), matcher_members().end());
   conditions.erase("optional");
   std::set<std::string_view> required;
-  for (const json::Value branch : definition("matcher").find("anyOf").value().children()) {
-    for (const json::Value name : branch.find("required").value().children())
+  for (const json::Value branch : member(definition("matcher"), "anyOf").children()) {
+    for (const json::Value name : member(branch, "required").children())
       required.insert(name.string());
   }
   EXPECT_EQ(required, conditions);
@@ -102,22 +109,21 @@ TEST_F(GrantSchema, AMatcherNeedsAnyOfItsConditions) {
 
 TEST_F(GrantSchema, ListsTheScopesInTheirOrder) {
   int index = 0;
-  for (const json::Value word : definition("scope").find("enum").value().children()) {
+  for (const json::Value word : member(definition("scope"), "enum").children()) {
     EXPECT_EQ(word.string(), to_string(static_cast<Scope>(index++)));
   }
   EXPECT_EQ(index, static_cast<int>(Scope::sandbox_exec) + 1);
 }
 
 TEST_F(GrantSchema, ListsTheActorTypes) {
-  const json::Value actor_type =
-      document_.root().find("properties").value().find("actorType").value();
-  for (const json::Value word : actor_type.find("enum").value().children()) {
+  const json::Value actor_type = member(member(document_.root(), "properties"), "actorType");
+  for (const json::Value word : member(actor_type, "enum").children()) {
     EXPECT_TRUE(compile(R"({"actorType":)" + std::string(word.source()) + "}")) << word.source();
   }
 }
 
 TEST_F(GrantSchema, ItsGlobsCompile) {
-  for (const json::Value glob : definition("toolGlob").find("examples").value().children()) {
+  for (const json::Value glob : member(definition("toolGlob"), "examples").children()) {
     EXPECT_TRUE(parse_tool_glob(glob.string())) << glob.string();
   }
 }

@@ -195,9 +195,7 @@ TEST_P(Golden, Case) {
     EXPECT_EQ(reason_of(verifier.verify(token, *seen_at)), "ok");
     EXPECT_EQ(verifier.cached(), 1U);
   }
-  const auto now = time_member(how, "now");
-  ASSERT_TRUE(now.has_value());
-  const auto who = verifier.verify(token, *now);
+  const auto who = verifier.verify(token, time_member(how, "now").value_or(0));
   const std::string reason = reason_of(who);
   EXPECT_EQ(reason, text_member(expected, "reason")) << (who ? "" : who.error().to_string());
   EXPECT_EQ(reason == "ok" ? "allow" : "deny", text_member(expected, "verdict"));

@@ -6,9 +6,8 @@
 // - duplicate keys, keys that are not strings (null, true, 12 want quotes), merge keys;
 // - anchors, aliases, tags, directives, several documents or none;
 // - tabs that indent, control characters, a byte order mark, bytes that are not UTF-8;
-// - plain scalars that YAML's core schema does not read as strings and JSON does not know (True,
-// NULL,
-//   007, +1, 0x1F, .5, .inf): they must be quoted or spelled as in JSON, and are never guessed;
+// - plain scalars that YAML's core schema does not read as strings and JSON does not know
+//   (True, NULL, 007, +1, 0x1F, .5, .inf): they must be quoted or spelled as JSON does;
 // - plain scalars that go on in the next line, which a list item indented by mistake would do;
 // - quotes that are never closed, which yaml-cpp lets pass at the end of a file;
 // - nesting or size beyond the limits.

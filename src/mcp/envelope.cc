@@ -34,7 +34,12 @@ std::string write_initialize(std::int64_t id, std::string_view client_version) {
   json::Writer w = message();
   w.key("id").integer(id).key("method").string("initialize").key("params").begin_object();
   w.key("protocolVersion").string(kRevision).key("capabilities").begin_object().end_object();
-  w.key("clientInfo").begin_object().key("name").string("zwinger").key("version").string(client_version);
+  w.key("clientInfo")
+      .begin_object()
+      .key("name")
+      .string("zwinger")
+      .key("version")
+      .string(client_version);
   w.end_object().end_object().end_object();
   return std::move(w).take();
 }

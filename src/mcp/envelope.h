@@ -1,6 +1,7 @@
-// Writes the messages that leave the gateway. What was judged is spliced byte for byte; only the envelope, and the
-// progress token in `_meta`, are ours. Pure functions; any thread. No function's output contains a newline outside a spliced
-// span; single_line() is for stdio, where a message must be one line.
+// Writes the messages that leave the gateway. What was judged is spliced byte for byte; only the
+// envelope, and the progress token in `_meta`, are ours. Pure functions; any thread. No function's
+// output contains a newline outside a spliced span; single_line() is for stdio, where a message
+// must be one line.
 #pragma once
 
 #include <cstdint>
@@ -28,17 +29,21 @@ inline constexpr int kDenied = -32001;  // design section 5, "Denial"
 [[nodiscard]] std::string write_initialized();
 [[nodiscard]] std::string write_call(std::int64_t id, const CallParams& call, bool wants_progress);
 [[nodiscard]] std::string write_list(std::int64_t id, const ListParams& list, bool wants_progress);
-[[nodiscard]] std::string write_cancelled(std::int64_t id, std::optional<std::string_view> reason_source);
+[[nodiscard]] std::string write_cancelled(std::int64_t id,
+                                          std::optional<std::string_view> reason_source);
 
 // Towards clients. `id` is the source text of the request's id, or "null".
 [[nodiscard]] std::string write_result(std::string_view id, std::string_view result_source);
 [[nodiscard]] std::string write_error(std::string_view id, std::string_view error_source);
-// The answer to initialize: our revision, tools as the only capability, the upstream's own name and instructions.
+// The answer to initialize: our revision, tools as the only capability, the upstream's own name and
+// instructions.
 [[nodiscard]] std::string initialize_result(const ServerInfo& server);
 // An upstream's progress with the client's own token back in place.
-[[nodiscard]] std::string write_progress(const ProgressParams& progress, std::string_view token_source);
+[[nodiscard]] std::string write_progress(const ProgressParams& progress,
+                                         std::string_view token_source);
 
-// What a denied or failed request is told: error -32001 with data {reason, rules, callId, retryable}.
+// What a denied or failed request is told: error -32001 with data {reason, rules, callId,
+// retryable}.
 struct Denial {
   Code reason = Code::internal;
   std::string text;
@@ -48,18 +53,20 @@ struct Denial {
   int rpc_code = kDenied;
 };
 [[nodiscard]] std::string write_denial(std::string_view id, const Denial& denial);
-// What a message is told that could not be read or not be taken: -32700 for what is not JSON, else -32600.
+// What a message is told that could not be read or not be taken: -32700 for what is not JSON, else
+// -32600.
 [[nodiscard]] std::string write_unreadable(std::string_view id, const Error& error);
 
-// A tools/list result without the tools that `keep` refuses; every other member and every kept tool is spliced
-// untouched. Errors: upstream_invalid_message when `tools` is no array of objects with string names.
+// A tools/list result without the tools that `keep` refuses; every other member and every kept tool
+// is spliced untouched. Errors: upstream_invalid_message when `tools` is no array of objects with
+// string names.
 struct FilteredList {
   std::string result;
   std::uint64_t kept = 0;
   std::uint64_t hidden = 0;
 };
-[[nodiscard]] Result<FilteredList> filter_tools(json::Value result,
-                                                const std::function<bool(std::string_view name)>& keep);
+[[nodiscard]] Result<FilteredList> filter_tools(
+    json::Value result, const std::function<bool(std::string_view name)>& keep);
 
 // The same JSON with the line breaks between its tokens taken out (inside strings JSON has none).
 [[nodiscard]] std::string single_line(std::string message);

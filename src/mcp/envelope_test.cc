@@ -8,40 +8,46 @@ namespace zwinger::mcp {
 namespace {
 
 Message request(std::string params) {
-  auto message = parse_message(R"({"jsonrpc":"2.0","id":1,"method":"m","params":)" + params + "}", {});
+  auto message =
+      parse_message(R"({"jsonrpc":"2.0","id":1,"method":"m","params":)" + params + "}", {});
   EXPECT_TRUE(message);
   return *std::move(message);
 }
 
 TEST(CallEnvelope, ForwardsTheJudgedBytesOfTheArguments) {
-  const Message message =
-      request(R"({"name":"send","arguments":{ "n" : 1.0e3, "t":"\u00e9\/", "b":[1,  2] },"_meta":{"k":{ "x":1 }}})");
+  const Message message = request(
+      R"({"name":"send","arguments":{ "n" : 1.0e3, "t":"\u00e9\/", "b":[1,  2] },"_meta":{"k":{ "x":1 }}})");
   const auto call = read_call_params(message.params);
   ASSERT_TRUE(call);
-  EXPECT_EQ(write_call(42, *call, false),
-            R"({"jsonrpc":"2.0","id":42,"method":"tools/call","params":{"name":"send",)"
-            R"("arguments":{ "n" : 1.0e3, "t":"\u00e9\/", "b":[1,  2] },"_meta":{"k":{ "x":1 }}}})");
+  EXPECT_EQ(
+      write_call(42, *call, false),
+      R"({"jsonrpc":"2.0","id":42,"method":"tools/call","params":{"name":"send",)"
+      R"("arguments":{ "n" : 1.0e3, "t":"\u00e9\/", "b":[1,  2] },"_meta":{"k":{ "x":1 }}}})");
 }
 
 TEST(CallEnvelope, IsOneLineWhateverTheClientSent) {
   const Message message = request("{\"name\":\"send\",\"arguments\":{\n \"t\":\r\n\"a\\nb\" }}");
-  EXPECT_EQ(write_call(1, *read_call_params(message.params), false),
-            R"({"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send","arguments":{ "t":"a\nb" }}})");
+  EXPECT_EQ(
+      write_call(1, *read_call_params(message.params), false),
+      R"({"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send","arguments":{ "t":"a\nb" }}})");
 }
 
 TEST(CallEnvelope, GivesTheUpstreamOurProgressTokenOrNone) {
   const Message message = request(R"({"name":"t","_meta":{"progressToken":"theirs","a":1}})");
   const auto call = read_call_params(message.params);
-  EXPECT_EQ(write_call(7, *call, true),
-            R"({"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"t","_meta":{"a":1,"progressToken":7}}})");
-  EXPECT_EQ(write_call(7, *call, false),
-            R"({"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"t","_meta":{"a":1}}})");
+  EXPECT_EQ(
+      write_call(7, *call, true),
+      R"({"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"t","_meta":{"a":1,"progressToken":7}}})");
+  EXPECT_EQ(
+      write_call(7, *call, false),
+      R"({"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"t","_meta":{"a":1}}})");
 }
 
 TEST(CallParams, RefuseWhatCouldNeitherBeJudgedNorDropped) {
-  for (const char* params : {R"({})", R"({"name":""})", R"({"name":5})", R"({"name":"t","arguments":[]})",
-                             R"({"name":"t","arguments":null})", R"({"name":"t","_meta":3})",
-                             R"({"name":"t","task":{}})", R"({"name":"t","atr":{}})", R"([])"}) {
+  for (const char* params :
+       {R"({})", R"({"name":""})", R"({"name":5})", R"({"name":"t","arguments":[]})",
+        R"({"name":"t","arguments":null})", R"({"name":"t","_meta":3})",
+        R"({"name":"t","task":{}})", R"({"name":"t","atr":{}})", R"([])"}) {
     const Message message = request(params);
     const auto call = read_call_params(message.params);
     ASSERT_FALSE(call) << params;
@@ -65,7 +71,8 @@ TEST(ProgressToken, IsAStringOrAnInteger) {
 
 TEST(ProgressNotification, CarriesTheClientsTokenBack) {
   const auto message = parse_message(
-      R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":9,"progress":0.50,"message":"x"}})", {});
+      R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":9,"progress":0.50,"message":"x"}})",
+      {});
   const auto progress = read_progress_params(message->params);
   ASSERT_TRUE(progress);
   EXPECT_EQ(progress->token, 9);
@@ -87,8 +94,8 @@ TEST(InitializeResult, KeepsNoCapabilityButTools) {
 }
 
 TEST(InitializeResult, OffersNoToolsWhereTheUpstreamHasNone) {
-  const auto result =
-      json::Document::parse(R"({"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"s"}})");
+  const auto result = json::Document::parse(
+      R"({"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"s"}})");
   EXPECT_EQ(initialize_result(*read_initialize_result(result->root())),
             R"({"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"s"}})");
 }
@@ -96,16 +103,19 @@ TEST(InitializeResult, OffersNoToolsWhereTheUpstreamHasNone) {
 TEST(ToolFilter, SplicesWhatIsKeptUntouched) {
   const auto result = json::Document::parse(
       R"({"tools":[{"name":"a", "x":1.0},{"name":"\u0062"},{"name":"c","inputSchema":{ }}],"nextCursor":"n","_meta":{"z":0}})");
-  const auto filtered = filter_tools(result->root(), [](std::string_view name) { return name != "b"; });
+  const auto filtered =
+      filter_tools(result->root(), [](std::string_view name) { return name != "b"; });
   ASSERT_TRUE(filtered);
-  EXPECT_EQ(filtered->result,
-            R"({"tools":[{"name":"a", "x":1.0},{"name":"c","inputSchema":{ }}],"nextCursor":"n","_meta":{"z":0}})");
+  EXPECT_EQ(
+      filtered->result,
+      R"({"tools":[{"name":"a", "x":1.0},{"name":"c","inputSchema":{ }}],"nextCursor":"n","_meta":{"z":0}})");
   EXPECT_EQ(filtered->kept, 2U);
   EXPECT_EQ(filtered->hidden, 1U);
 }
 
 TEST(ToolFilter, RefusesWhatIsNoListOfTools) {
-  for (const char* text : {R"({})", R"({"tools":{}})", R"({"tools":[1]})", R"({"tools":[{}]})", R"({"tools":[{"name":1}]})"}) {
+  for (const char* text : {R"({})", R"({"tools":{}})", R"({"tools":[1]})", R"({"tools":[{}]})",
+                           R"({"tools":[{"name":1}]})"}) {
     const auto result = json::Document::parse(text);
     EXPECT_FALSE(filter_tools(result->root(), [](std::string_view) { return true; })) << text;
   }
@@ -117,15 +127,18 @@ TEST(Denial, HasTheContractsShape) {
   denial.text = "An argument is not one of the values allowed.";
   denial.at = "/to/1";
   denial.call_id = "c0ffee";
-  EXPECT_EQ(write_denial("\"x\"", denial),
-            R"({"jsonrpc":"2.0","id":"x","error":{"code":-32001,)"
-            R"("message":"constraint_enum: An argument is not one of the values allowed.",)"
-            R"("data":{"reason":"constraint_enum","rules":[],"callId":"c0ffee","retryable":false,"at":"/to/1"}}})");
+  EXPECT_EQ(
+      write_denial("\"x\"", denial),
+      R"({"jsonrpc":"2.0","id":"x","error":{"code":-32001,)"
+      R"("message":"constraint_enum: An argument is not one of the values allowed.",)"
+      R"("data":{"reason":"constraint_enum","rules":[],"callId":"c0ffee","retryable":false,"at":"/to/1"}}})");
 }
 
 TEST(Unreadable, TellsJsonFromJsonRpc) {
-  EXPECT_NE(write_unreadable("null", {Code::json_duplicate_key, "m", "byte 3"}).find("-32700"), std::string::npos);
-  EXPECT_NE(write_unreadable("1", {Code::rpc_invalid, "m", "id"}).find("-32600"), std::string::npos);
+  EXPECT_NE(write_unreadable("null", {Code::json_duplicate_key, "m", "byte 3"}).find("-32700"),
+            std::string::npos);
+  EXPECT_NE(write_unreadable("1", {Code::rpc_invalid, "m", "id"}).find("-32600"),
+            std::string::npos);
 }
 
 }  // namespace

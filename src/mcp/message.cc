@@ -34,7 +34,8 @@ std::optional<Error> read_request(Message& out, json::Value method) {
 }
 
 std::optional<Error> read_answer(Message& out) {
-  if (out.result && out.error) return invalid("an answer has either result or error, not both", "result");
+  if (out.result && out.error)
+    return invalid("an answer has either result or error, not both", "result");
   if (!out.result && !out.error) return invalid("the message has no method, result or error", "");
   if (out.id.empty()) return invalid("an answer must name the id of its request", "id");
   if (out.result) {
@@ -82,8 +83,8 @@ std::expected<Message, BadMessage> parse_message(std::string bytes, const json::
               .error = {}};
   const json::Value root = out.document.root();
   if (root.is_array()) {
-    return std::unexpected(
-        BadMessage{Error{Code::rpc_batch, "send each message on its own; batches are not accepted", {}}});
+    return std::unexpected(BadMessage{
+        Error{Code::rpc_batch, "send each message on its own; batches are not accepted", {}}});
   }
   if (!root.is_object()) {
     return std::unexpected(BadMessage{invalid("a message must be an object", "")});

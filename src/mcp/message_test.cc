@@ -5,7 +5,9 @@
 namespace zwinger::mcp {
 namespace {
 
-std::expected<Message, BadMessage> parse(std::string text) { return parse_message(std::move(text), {}); }
+std::expected<Message, BadMessage> parse(std::string text) {
+  return parse_message(std::move(text), {});
+}
 
 TEST(Message, KeepsTheSourceTextOfIds) {
   for (const char* id : {R"("a")", R"("\u0061")", "7", "-0", "9007199254740993"}) {
@@ -20,7 +22,8 @@ TEST(Message, TellsTheFourKindsApart) {
   EXPECT_EQ(parse(R"({"jsonrpc":"2.0","method":"m","id":1})")->kind, MessageKind::request);
   EXPECT_EQ(parse(R"({"jsonrpc":"2.0","method":"m"})")->kind, MessageKind::notification);
   EXPECT_EQ(parse(R"({"jsonrpc":"2.0","id":1,"result":{}})")->kind, MessageKind::result);
-  EXPECT_EQ(parse(R"({"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"x"}})")->kind, MessageKind::error);
+  EXPECT_EQ(parse(R"({"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"x"}})")->kind,
+            MessageKind::error);
 }
 
 struct BadCase {
@@ -50,24 +53,35 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"batch", R"([{"jsonrpc":"2.0","id":1,"method":"ping"}])", Code::rpc_batch, "null"},
         BadCase{"scalar", "7", Code::rpc_invalid, "null"},
         BadCase{"no_version", R"({"id":1,"method":"ping"})", Code::rpc_invalid, "1"},
-        BadCase{"version_number", R"({"jsonrpc":2.0,"id":1,"method":"ping"})", Code::rpc_invalid, "1"},
-        BadCase{"old_version", R"({"jsonrpc":"1.0","id":"x","method":"ping"})", Code::rpc_invalid, "\"x\""},
-        BadCase{"null_id", R"({"jsonrpc":"2.0","id":null,"method":"ping"})", Code::rpc_invalid, "null"},
-        BadCase{"fraction_id", R"({"jsonrpc":"2.0","id":1.0,"method":"ping"})", Code::rpc_invalid, "null"},
-        BadCase{"exponent_id", R"({"jsonrpc":"2.0","id":1e2,"method":"ping"})", Code::rpc_invalid, "null"},
-        BadCase{"object_id", R"({"jsonrpc":"2.0","id":{},"method":"ping"})", Code::rpc_invalid, "null"},
+        BadCase{"version_number", R"({"jsonrpc":2.0,"id":1,"method":"ping"})", Code::rpc_invalid,
+                "1"},
+        BadCase{"old_version", R"({"jsonrpc":"1.0","id":"x","method":"ping"})", Code::rpc_invalid,
+                "\"x\""},
+        BadCase{"null_id", R"({"jsonrpc":"2.0","id":null,"method":"ping"})", Code::rpc_invalid,
+                "null"},
+        BadCase{"fraction_id", R"({"jsonrpc":"2.0","id":1.0,"method":"ping"})", Code::rpc_invalid,
+                "null"},
+        BadCase{"exponent_id", R"({"jsonrpc":"2.0","id":1e2,"method":"ping"})", Code::rpc_invalid,
+                "null"},
+        BadCase{"object_id", R"({"jsonrpc":"2.0","id":{},"method":"ping"})", Code::rpc_invalid,
+                "null"},
         BadCase{"method_number", R"({"jsonrpc":"2.0","id":1,"method":5})", Code::rpc_invalid, "1"},
         BadCase{"empty_method", R"({"jsonrpc":"2.0","id":1,"method":""})", Code::rpc_invalid, "1"},
-        BadCase{"params_string", R"({"jsonrpc":"2.0","id":1,"method":"m","params":"p"})", Code::rpc_invalid, "1"},
-        BadCase{"method_and_result", R"({"jsonrpc":"2.0","id":1,"method":"m","result":{}})", Code::rpc_invalid, "1"},
+        BadCase{"params_string", R"({"jsonrpc":"2.0","id":1,"method":"m","params":"p"})",
+                Code::rpc_invalid, "1"},
+        BadCase{"method_and_result", R"({"jsonrpc":"2.0","id":1,"method":"m","result":{}})",
+                Code::rpc_invalid, "1"},
         BadCase{"result_and_error",
-                R"({"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"m"}})", Code::rpc_invalid, "1"},
+                R"({"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"m"}})",
+                Code::rpc_invalid, "1"},
         BadCase{"neither", R"({"jsonrpc":"2.0","id":1})", Code::rpc_invalid, "1"},
         BadCase{"answer_without_id", R"({"jsonrpc":"2.0","result":{}})", Code::rpc_invalid, "null"},
         BadCase{"result_array", R"({"jsonrpc":"2.0","id":1,"result":[]})", Code::rpc_invalid, "1"},
-        BadCase{"error_string", R"({"jsonrpc":"2.0","id":1,"error":"boom"})", Code::rpc_invalid, "1"},
-        BadCase{"error_code_fraction", R"({"jsonrpc":"2.0","id":1,"error":{"code":1.5,"message":"m"}})",
-                Code::rpc_invalid, "1"}),
+        BadCase{"error_string", R"({"jsonrpc":"2.0","id":1,"error":"boom"})", Code::rpc_invalid,
+                "1"},
+        BadCase{"error_code_fraction",
+                R"({"jsonrpc":"2.0","id":1,"error":{"code":1.5,"message":"m"}})", Code::rpc_invalid,
+                "1"}),
     [](const auto& instance) { return instance.param.name; });
 
 TEST(Message, IdLengthIsLimited) {

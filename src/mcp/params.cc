@@ -27,8 +27,8 @@ Result<std::optional<json::Value>> object_of(const std::optional<json::Value>& p
 }
 
 // An optional member of a given kind.
-Result<std::optional<json::Value>> member(const std::optional<json::Value>& object, std::string_view name,
-                                          json::Kind kind) {
+Result<std::optional<json::Value>> member(const std::optional<json::Value>& object,
+                                          std::string_view name, json::Kind kind) {
   if (!object) return std::nullopt;
   const auto found = object->find(name);
   if (found && found->kind() != kind) {
@@ -49,7 +49,8 @@ Result<CallParams> read_call_params(const std::optional<json::Value>& params) {
   ZWINGER_TRY(const auto name, member(object, "name", json::Kind::string));
   ZWINGER_TRY(const auto arguments, member(object, "arguments", json::Kind::object));
   ZWINGER_TRY(const auto meta, member(object, "_meta", json::Kind::object));
-  if (!name || name->string().empty()) return wrong("tools/call needs the tool's name", "params.name");
+  if (!name || name->string().empty())
+    return wrong("tools/call needs the tool's name", "params.name");
   return CallParams{.name = name->string(), .arguments = arguments, .meta = meta};
 }
 
@@ -82,7 +83,8 @@ Result<ServerInfo> read_initialize_result(json::Value result) {
   ZWINGER_TRY(const auto info, member(object, "serverInfo", json::Kind::object));
   ZWINGER_TRY(const auto instructions, member(object, "instructions", json::Kind::string));
   if (!version || !capabilities || !info) {
-    return wrong("an initialize result needs protocolVersion, capabilities and serverInfo", "result");
+    return wrong("an initialize result needs protocolVersion, capabilities and serverInfo",
+                 "result");
   }
   ServerInfo out;
   out.protocol_version = version->string();
@@ -94,7 +96,8 @@ Result<ServerInfo> read_initialize_result(json::Value result) {
 }
 
 Result<CancelledParams> read_cancelled_params(const std::optional<json::Value>& params) {
-  if (!params || !params->is_object()) return wrong("notifications/cancelled needs params", "params");
+  if (!params || !params->is_object())
+    return wrong("notifications/cancelled needs params", "params");
   const auto id = params->find("requestId");
   if (!id || !is_token(*id)) {
     return wrong("requestId must be a string or an integer", "params.requestId");
@@ -104,13 +107,15 @@ Result<CancelledParams> read_cancelled_params(const std::optional<json::Value>& 
 }
 
 Result<ProgressParams> read_progress_params(const std::optional<json::Value>& params) {
-  if (!params || !params->is_object()) return wrong("notifications/progress needs params", "params");
+  if (!params || !params->is_object())
+    return wrong("notifications/progress needs params", "params");
   const auto token = params->find("progressToken");
   const auto progress = params->find("progress");
   if (!token || !token->is_number() || !token->integer()) {
     return wrong("progressToken is not one that was given out", "params.progressToken");
   }
-  if (!progress || !progress->is_number()) return wrong("progress must be a number", "params.progress");
+  if (!progress || !progress->is_number())
+    return wrong("progress must be a number", "params.progress");
   return ProgressParams{.token = *token->integer(), .params = *params};
 }
 

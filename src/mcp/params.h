@@ -1,5 +1,5 @@
-// The parameters of the methods that are passed on: what each field means, read strictly. Views into the message
-// they were read from. Any thread.
+// The parameters of the methods that are passed on: what each field means, read strictly. Views
+// into the message they were read from. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ struct CallParams {
   std::optional<json::Value> arguments;  // an object
   std::optional<json::Value> meta;       // an object
 };
-// Errors: mcp_params with where = the field. A member that this build does not know is refused, because it could
-// neither be judged nor dropped in silence; `task` (experimental) among them.
+// Errors: mcp_params with where = the field. A member that this build does not know is refused,
+// because it could neither be judged nor dropped in silence; `task` (experimental) among them.
 [[nodiscard]] Result<CallParams> read_call_params(const std::optional<json::Value>& params);
 
 // tools/list.
@@ -35,7 +35,8 @@ struct InitializeParams {
   std::string_view protocol_version;
   std::string_view client_name;
 };
-[[nodiscard]] Result<InitializeParams> read_initialize_params(const std::optional<json::Value>& params);
+[[nodiscard]] Result<InitializeParams> read_initialize_params(
+    const std::optional<json::Value>& params);
 
 // initialize, an upstream's answer.
 struct ServerInfo {
@@ -51,7 +52,8 @@ struct CancelledParams {
   json::Value request_id;
   std::optional<json::Value> reason;  // a string
 };
-[[nodiscard]] Result<CancelledParams> read_cancelled_params(const std::optional<json::Value>& params);
+[[nodiscard]] Result<CancelledParams> read_cancelled_params(
+    const std::optional<json::Value>& params);
 
 // notifications/progress, from an upstream. We choose integer tokens.
 struct ProgressParams {
@@ -61,6 +63,7 @@ struct ProgressParams {
 [[nodiscard]] Result<ProgressParams> read_progress_params(const std::optional<json::Value>& params);
 
 // The progress token a request carries in `_meta`: a string or an integer. Errors: mcp_params.
-[[nodiscard]] Result<std::optional<json::Value>> read_progress_token(const std::optional<json::Value>& meta);
+[[nodiscard]] Result<std::optional<json::Value>> read_progress_token(
+    const std::optional<json::Value>& meta);
 
 }  // namespace zwinger::mcp

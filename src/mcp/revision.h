@@ -1,7 +1,8 @@
 // What this build knows of MCP revisions. Values; any thread.
 //
-// Issue order: 2025-11-25 first. The seams for 2026-07-28, which has no initialize and no sessions, are that nothing
-// here or in the pipeline depends on a handshake having happened, and that every decision comes from the body.
+// Issue order: 2025-11-25 first. The seams for 2026-07-28, which has no initialize and no sessions,
+// are that nothing here or in the pipeline depends on a handshake having happened, and that every
+// decision comes from the body.
 #pragma once
 
 #include <optional>
@@ -12,7 +13,8 @@ namespace zwinger::mcp {
 // What we speak towards clients.
 inline constexpr std::string_view kRevision = "2025-11-25";
 
-// Revisions an upstream may answer initialize with: tools, ping, progress and cancellation are alike in all.
+// Revisions an upstream may answer initialize with: tools, ping, progress and cancellation are
+// alike in all.
 [[nodiscard]] bool upstream_revision_supported(std::string_view revision);
 
 enum class Method { initialize, ping, tools_list, tools_call };

@@ -22,10 +22,12 @@ Result<Address> parse_unix(std::string_view text) {
   const std::string_view path = text.substr(kUnixPrefix.size());
   if (!path.starts_with('/')) return refuse(text, "a socket's path begins with /");
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-    return refuse(text, fmt::format("a socket's path has at most {} bytes", sizeof(sockaddr_un::sun_path) - 1));
+    return refuse(text, fmt::format("a socket's path has at most {} bytes",
+                                    sizeof(sockaddr_un::sun_path) - 1));
   }
   for (const char c : path) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return refuse(text, "the path holds a control character");
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      return refuse(text, "the path holds a control character");
   }
   return Address{.family = Address::Family::unix_socket, .host = std::string(path), .port = 0};
 }
@@ -46,7 +48,8 @@ std::optional<std::string> canonical_literal(int family, std::string_view text) 
   in6_addr bytes{};  // large enough for both
   if (::inet_pton(family, literal.c_str(), &bytes) != 1) return std::nullopt;
   std::array<char, INET6_ADDRSTRLEN> canonical{};
-  if (::inet_ntop(family, &bytes, canonical.data(), canonical.size()) == nullptr) return std::nullopt;
+  if (::inet_ntop(family, &bytes, canonical.data(), canonical.size()) == nullptr)
+    return std::nullopt;
   return std::string(canonical.data());
 }
 
@@ -66,7 +69,9 @@ Result<Address> Address::parse(std::string_view text) {
   }
   const auto literal = canonical_literal(AF_INET, host);
   if (!literal) {
-    return refuse(text, "the host is not an IP address (names are not resolved: for localhost write 127.0.0.1)");
+    return refuse(
+        text,
+        "the host is not an IP address (names are not resolved: for localhost write 127.0.0.1)");
   }
   return Address{.family = Family::ipv4, .host = *literal, .port = *port};
 }
@@ -90,7 +95,8 @@ bool Address::is_loopback() const {
       return ::inet_pton(AF_INET, host.c_str(), &bytes) == 1 && ntohl(bytes.s_addr) >> 24U == 127;
     }
     case Family::ipv6: {
-      in6_addr bytes{};  // ::ffff:127.0.0.1 does not count: it is an IPv4 address in another spelling
+      in6_addr
+          bytes{};  // ::ffff:127.0.0.1 does not count: it is an IPv4 address in another spelling
       return ::inet_pton(AF_INET6, host.c_str(), &bytes) == 1 && IN6_IS_ADDR_LOOPBACK(&bytes);
     }
     case Family::unix_socket:

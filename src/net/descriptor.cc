@@ -18,7 +18,11 @@ constexpr int kCallsBeforeYield = 32;
 }  // namespace
 
 Descriptor::Descriptor(Loop& loop, Fd fd, Kind kind, std::optional<int> restore_flags)
-    : loop_(loop), fd_(fd.release()), kind_(kind), restore_flags_(restore_flags), asio_(loop.impl().io) {
+    : loop_(loop),
+      fd_(fd.release()),
+      kind_(kind),
+      restore_flags_(restore_flags),
+      asio_(loop.impl().io) {
   if (kind_ == Kind::socket) {
     error_code error;
     asio_.assign(fd_, error);
@@ -51,8 +55,9 @@ bool Descriptor::should_yield() {
 
 void Descriptor::arm(Direction direction) {
   slot(direction).armed = true;
-  const auto what = direction == Direction::read ? boost::asio::posix::stream_descriptor::wait_read
-                                                 : boost::asio::posix::stream_descriptor::wait_write;
+  const auto what = direction == Direction::read
+                        ? boost::asio::posix::stream_descriptor::wait_read
+                        : boost::asio::posix::stream_descriptor::wait_write;
   asio_.async_wait(what, [self = shared_from_this(), direction](const error_code& /*error*/) {
     self->slot(direction).armed = false;
     self->wake(direction, Wake::ready);  // closed or failed: the next system call tells
@@ -79,7 +84,8 @@ bool Descriptor::Awaiter::await_suspend(std::coroutine_handle<> handle) {
   suspended_ = true;
   self_->calls_in_a_row_ = 0;
   if (yield_) {
-    self_->loop_.post([self = self_, direction = direction_] { self->wake(direction, Wake::ready); });
+    self_->loop_.post(
+        [self = self_, direction = direction_] { self->wake(direction, Wake::ready); });
     return true;
   }
   if (!slot.armed) self_->arm(direction_);

@@ -1,8 +1,9 @@
-// One open descriptor on a loop, and the two coroutines (one reading, one writing) that may wait until it is ready.
-// Private to src/net: streams, listeners, outgoing connections and child processes are made of it. Loop thread only.
+// One open descriptor on a loop, and the two coroutines (one reading, one writing) that may wait
+// until it is ready. Private to src/net: streams, listeners, outgoing connections and child
+// processes are made of it. Loop thread only.
 //
-// Readiness is a hint: whoever is resumed with Wake::ready tries again and may have to wait again. Callers try their system
-// call before they wait; most messages then cost no wait at all.
+// Readiness is a hint: whoever is resumed with Wake::ready tries again and may have to wait again.
+// Callers try their system call before they wait; most messages then cost no wait at all.
 #pragma once
 
 #include <array>
@@ -27,7 +28,8 @@ class Descriptor : public std::enable_shared_from_this<Descriptor> {
     socket,  // or anything else that epoll takes
     file,    // never makes its user wait: regular files, /dev/null
   };
-  // `fd` is open and non-blocking (kind socket). `restore_flags`, where given, are put back before it is closed.
+  // `fd` is open and non-blocking (kind socket). `restore_flags`, where given, are put back before
+  // it is closed.
   Descriptor(Loop& loop, Fd fd, Kind kind, std::optional<int> restore_flags = std::nullopt);
   ~Descriptor();
   Descriptor(const Descriptor&) = delete;
@@ -39,13 +41,14 @@ class Descriptor : public std::enable_shared_from_this<Descriptor> {
   // Ends waits with Wake::closed; their coroutines resume from the loop, not inside this call.
   void close();
 
-  // Counts a system call that succeeded at once. True when it is time to give the loop's other work a turn first, with
-  // yield(): otherwise one busy peer would have the thread for itself.
+  // Counts a system call that succeeded at once. True when it is time to give the loop's other work
+  // a turn first, with yield(): otherwise one busy peer would have the thread for itself.
   [[nodiscard]] bool should_yield();
 
   class [[nodiscard]] Awaiter {
    public:
-    Awaiter(std::shared_ptr<Descriptor> self, Direction direction, std::optional<Monotonic> deadline, bool yield)
+    Awaiter(std::shared_ptr<Descriptor> self, Direction direction,
+            std::optional<Monotonic> deadline, bool yield)
         : self_(std::move(self)), deadline_(deadline), direction_(direction), yield_(yield) {}
     Awaiter(Awaiter&&) = delete;
     Awaiter& operator=(Awaiter&&) = delete;

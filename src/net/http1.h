@@ -1,11 +1,14 @@
-// HTTP/1.1 messages, sans I/O, server side (RFC 9110, RFC 9112). Strict: what RFC 9112 calls ambiguous or lets a recipient repair
-// is refused. A RequestParser is a value for one connection; no thread affinity.
+// HTTP/1.1 messages, sans I/O, server side (RFC 9110, RFC 9112). Strict: what RFC 9112 calls
+// ambiguous or lets a recipient repair is refused. A RequestParser is a value for one connection;
+// no thread affinity.
 //
-// Refused: obs-fold, bare CR or LF line ends, white space before the colon or around the name, NUL and control characters in
-// values, Content-Length beside Transfer-Encoding, several or list-valued Content-Length, signs or spaces in it,
-// any Transfer-Encoding but exactly "chunked", transfer coding in HTTP/1.0, missing, repeated or malformed Host, absolute-form,
-// authority-form and asterisk-form targets, chunk extensions, trailers, expectations other than 100-continue, bytes after a
-// message that asked to close. One empty line before a request is skipped (RFC 9112, 2.2), a second one is refused.
+// Refused: obs-fold, bare CR or LF line ends, white space before the colon or around the name, NUL
+// and control characters in values, Content-Length beside Transfer-Encoding, several or list-valued
+// Content-Length, signs or spaces in it, any Transfer-Encoding but exactly "chunked", transfer
+// coding in HTTP/1.0, missing, repeated or malformed Host, absolute-form, authority-form and
+// asterisk-form targets, chunk extensions, trailers, expectations other than 100-continue, bytes
+// after a message that asked to close. One empty line before a request is skipped (RFC 9112, 2.2),
+// a second one is refused.
 #pragma once
 
 #include <cstddef>
@@ -46,15 +49,18 @@ struct HttpRequest {
 
 struct HttpResponse {
   int status = 200;
-  HttpHeaders headers;  // not Content-Length, Transfer-Encoding or Connection: serialize() writes these and drops others
+  HttpHeaders headers;  // not Content-Length, Transfer-Encoding or Connection: serialize() writes
+                        // these and drops others
   std::string body;
   bool close = false;  // ask for the connection to end after this answer
 };
 
-// Status line, headers (Content-Length always, except with 204 and 304), body. `keep_alive` is what the connection will do.
-// `head_only` for the answer to HEAD: Content-Length as it would be, no body. A control character in a header value becomes a
-// space, a header whose name is no token is dropped, so no value can split the answer.
-[[nodiscard]] std::string serialize(const HttpResponse& response, bool keep_alive, bool head_only = false);
+// Status line, headers (Content-Length always, except with 204 and 304), body. `keep_alive` is what
+// the connection will do. `head_only` for the answer to HEAD: Content-Length as it would be, no
+// body. A control character in a header value becomes a space, a header whose name is no token is
+// dropped, so no value can split the answer.
+[[nodiscard]] std::string serialize(const HttpResponse& response, bool keep_alive,
+                                    bool head_only = false);
 
 class RequestParser {
  public:
@@ -62,23 +68,35 @@ class RequestParser {
 
   enum class State : std::uint8_t {
     need_more,      // feed again
-    need_continue,  // headers are complete and the client waits for "100 Continue"; send it, then feed again
+    need_continue,  // headers are complete and the client waits for "100 Continue"; send it, then
+                    // feed again
     complete        // take() the request
   };
-  // Consumes bytes of `input` (removing them from its front) up to the end of one request. How the bytes are split over calls
-  // makes no difference. Errors: http_*, with `where` as "byte N of the request head" (from 0), "byte N of the body" or the
-  // header's name; the connection is then to be answered with status_for() and closed, and feeding again repeats the error.
+  // Consumes bytes of `input` (removing them from its front) up to the end of one request. How the
+  // bytes are split over calls makes no difference. Errors: http_*, with `where` as "byte N of the
+  // request head" (from 0), "byte N of the body" or the header's name; the connection is then to be
+  // answered with status_for() and closed, and feeding again repeats the error.
   [[nodiscard]] Result<State> feed(std::string_view& input);
   // The finished request; the parser is ready for the next one.
   [[nodiscard]] HttpRequest take();
   // Whether a request has begun to arrive (for choosing the idle or the slow-peer timeout).
   [[nodiscard]] bool in_message() const;
 
-  // 400, 408, 413, 414, 431, 505 for the parser's and the server's errors; 503 overloaded or draining; else 500.
+  // 400, 408, 413, 414, 431, 505 for the parser's and the server's errors; 503 overloaded or
+  // draining; else 500.
   [[nodiscard]] static int status_for(Code code);
 
  private:
-  enum class Phase : std::uint8_t { head, body, chunk_size, chunk_data, chunk_end, last_chunk_end, complete, closed };
+  enum class Phase : std::uint8_t {
+    head,
+    body,
+    chunk_size,
+    chunk_data,
+    chunk_end,
+    last_chunk_end,
+    complete,
+    closed
+  };
 
   [[nodiscard]] Result<State> step(std::string_view& input);
   [[nodiscard]] Result<void> read_head(std::string_view& input);
@@ -100,7 +118,8 @@ class RequestParser {
   std::size_t line_begin_ = 0;  // in buffer_
   bool skipped_empty_line_ = false;
   HttpRequest request_;
-  std::vector<std::size_t> padded_;  // indexes of headers whose value had other white space around it than one space before
+  std::vector<std::size_t> padded_;  // indexes of headers whose value had other white space around
+                                     // it than one space before
   std::size_t remaining_ = 0;        // of the body or of the chunk
   std::size_t body_bytes_ = 0;       // seen since the head, coding included
   bool continue_due_ = false;

@@ -69,7 +69,8 @@ Loop::Impl::Impl() { ignore_sigpipe(); }
 Loop::Impl::~Impl() {
   ending = true;
   destroy_coroutines();
-  // Destructors of callbacks may come back here (cancel, post), so each container is emptied beside itself.
+  // Destructors of callbacks may come back here (cancel, post), so each container is emptied beside
+  // itself.
   auto dropped_timers = std::exchange(timers, {});
   timer_times.clear();
   dropped_timers.clear();
@@ -105,7 +106,8 @@ void Loop::Impl::cancel(TimerId id) {
   timer_times.erase(found);
 }  // the callback is destroyed here, when the maps are whole again
 
-// A cancelled timer leaves the alarm as it is: it then wakes for nothing once, which is cheaper than rearming.
+// A cancelled timer leaves the alarm as it is: it then wakes for nothing once, which is cheaper
+// than rearming.
 void Loop::Impl::arm() {
   if (timers.empty() || timers.begin()->first.at >= armed_for_) return;
   armed_for_ = timers.begin()->first.at;
@@ -118,7 +120,8 @@ void Loop::Impl::arm() {
 void Loop::Impl::run_timers() {
   armed_for_ = Monotonic::max();
   const Monotonic now = Loop::now();
-  const TimerId first_new = next_timer;  // what callbacks add waits for the next turn, however early it is due
+  const TimerId first_new =
+      next_timer;  // what callbacks add waits for the next turn, however early it is due
   for (auto at = timers.begin(); at != timers.end() && at->first.at <= now; at = timers.begin()) {
     if (at->first.id >= first_new) break;
     auto node = timers.extract(at);

@@ -49,15 +49,17 @@ class Loop::Impl {
   void listen_for_signal(std::size_t index);
   void destroy_coroutines();
 
-  // Asio's own timers cost a rearmed timerfd and a queued handler per cancellation. Deadlines here are set and cancelled with
-  // every message, so they live in a map and one Asio timer follows the earliest of them.
+  // Asio's own timers cost a rearmed timerfd and a queued handler per cancellation. Deadlines here
+  // are set and cancelled with every message, so they live in a map and one Asio timer follows the
+  // earliest of them.
   struct TimerKey {
     Monotonic at;
     TimerId id;
     auto operator<=>(const TimerKey&) const = default;
   };
   struct Signal {
-    Signal(boost::asio::io_context& context, std::function<void()> call) : set(context), callback(std::move(call)) {}
+    Signal(boost::asio::io_context& context, std::function<void()> call)
+        : set(context), callback(std::move(call)) {}
     boost::asio::signal_set set;
     std::function<void()> callback;
   };

@@ -147,7 +147,8 @@ TEST_F(LoopCore, AOneShotGivesTheFirstValueOnly) {
     auto value = std::make_shared<OneShot<int>>(loop);
     EXPECT_TRUE(value->set(1));
     EXPECT_FALSE(value->set(2));
-    auto wait = value->wait_until(Loop::now() - hours(1));  // there already, so the deadline does not matter
+    auto wait = value->wait_until(Loop::now() -
+                                  hours(1));  // there already, so the deadline does not matter
     const std::optional<int> got = co_await wait;
     EXPECT_EQ(got, 1);
   }());

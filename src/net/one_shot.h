@@ -1,13 +1,14 @@
-// OneShot<T>: one value, set once from any thread, awaited once on its loop, with an optional time limit.
+// OneShot<T>: one value, set once from any thread, awaited once on its loop, with an optional time
+// limit.
 //
 //   auto reply = std::make_shared<OneShot<Answer>>(loop);
 //   ledger.append(leaf, [reply](Result<void> r) { reply->set(std::move(r)); });
 //   auto answer = reply->wait_until(deadline);
 //   std::optional<Answer> got = co_await answer;   // nothing: the deadline came first
 //
-// A value that comes after the deadline is dropped. Share it by shared_ptr between setter and awaiter. The awaiting
-// coroutine may be destroyed while it waits; a value that comes then is dropped too. A setter that may outlive the loop
-// is safe once nobody waits.
+// A value that comes after the deadline is dropped. Share it by shared_ptr between setter and
+// awaiter. The awaiting coroutine may be destroyed while it waits; a value that comes then is
+// dropped too. A setter that may outlive the loop is safe once nobody waits.
 #pragma once
 
 #include <coroutine>
@@ -25,13 +26,15 @@ class OneShot : public std::enable_shared_from_this<OneShot<T>> {
  public:
   explicit OneShot(Loop& loop) : loop_(loop) {}
 
-  // Any thread; the second and later calls have no effect. Returns whether this call was the first, before the deadline.
+  // Any thread; the second and later calls have no effect. Returns whether this call was the first,
+  // before the deadline.
   bool set(T value) {
     const std::lock_guard lock(mutex_);
     if (done_) return false;
     done_ = true;
     value_.emplace(std::move(value));
-    // Posted under the lock: an awaiter that goes away (and with it, perhaps, the loop) waits for this call to be over.
+    // Posted under the lock: an awaiter that goes away (and with it, perhaps, the loop) waits for
+    // this call to be over.
     if (waiting_) loop_.post([self = this->shared_from_this()] { self->resume(); });
     return true;
   }

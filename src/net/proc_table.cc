@@ -16,8 +16,8 @@
 namespace zwinger::net {
 namespace {
 
-// proc(5), /proc/pid/stat: "pid (comm) state ppid pgrp session ..."; comm may hold spaces and parentheses, so the fields are
-// counted from the last ')'.
+// proc(5), /proc/pid/stat: "pid (comm) state ppid pgrp session ..."; comm may hold spaces and
+// parentheses, so the fields are counted from the last ')'.
 std::optional<ProcEntry> parse_stat(pid_t pid, std::string_view text) {
   constexpr int kState = 0;
   constexpr int kParent = 1;
@@ -33,7 +33,9 @@ std::optional<ProcEntry> parse_stat(pid_t pid, std::string_view text) {
     if (space == std::string_view::npos) return std::nullopt;
     const std::string_view value = text.substr(0, space);
     text.remove_prefix(space + 1);
-    const auto number = [&value](auto& out) { std::from_chars(value.data(), value.data() + value.size(), out); };
+    const auto number = [&value](auto& out) {
+      std::from_chars(value.data(), value.data() + value.size(), out);
+    };
     if (field == kState) entry.zombie = value == "Z" || value == "X";
     if (field == kParent) number(entry.parent);
     if (field == kGroup) number(entry.group);
@@ -58,7 +60,8 @@ std::vector<ProcEntry> read_processes() {
   std::vector<ProcEntry> all;
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir("/proc"), &::closedir);
   if (!folder) return all;
-  while (const dirent* item = ::readdir(folder.get())) {  // NOLINT(concurrency-mt-unsafe): a stream of our own
+  while (const dirent* item =
+             ::readdir(folder.get())) {  // NOLINT(concurrency-mt-unsafe): a stream of our own
     const std::string_view name(item->d_name);
     pid_t pid = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);

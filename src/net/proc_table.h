@@ -14,8 +14,9 @@ struct ProcEntry {
   pid_t parent = 0;
   pid_t group = 0;
   pid_t session = 0;
-  std::uint64_t start_time = 0;  // in clock ticks since boot: with the pid it names one process for good
-  bool zombie = false;           // has ended, is not reaped yet
+  std::uint64_t start_time =
+      0;                // in clock ticks since boot: with the pid it names one process for good
+  bool zombie = false;  // has ended, is not reaped yet
 
   bool operator==(const ProcEntry&) const = default;
 };

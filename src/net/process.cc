@@ -32,10 +32,12 @@ using std::chrono::milliseconds;
 constexpr milliseconds kKillPause{1};
 constexpr int kKillRounds = 2000;
 
-// --- the children of this process ------------------------------------------------------------------
+// --- the children of this process
+// ------------------------------------------------------------------
 
-// See process.h for why this one thing is global. A child is forked and listed under the lock, and reaped and struck off
-// under it, so whoever holds the lock sees no child of ours that is missing here.
+// See process.h for why this one thing is global. A child is forked and listed under the lock, and
+// reaped and struck off under it, so whoever holds the lock sees no child of ours that is missing
+// here.
 struct Children {
   std::mutex mutex;
   std::set<pid_t> owned;
@@ -60,15 +62,17 @@ void reap_orphans(const std::set<pid_t>& owned) {
   }
 }
 
-// Ends a tree that does not want to end: all of it is stopped before any of it is killed, so that nobody is left to start
-// another one, and what was once seen as part of the tree stays part of it when its parent is gone.
+// Ends a tree that does not want to end: all of it is stopped before any of it is killed, so that
+// nobody is left to start another one, and what was once seen as part of the tree stays part of it
+// when its parent is gone.
 class Hunt {
  public:
   enum class Prey : std::uint8_t { tree, orphans };
   explicit Hunt(pid_t root) : prey_(Prey::tree) { sessions_.insert(root); }
   explicit Hunt(Prey prey) : prey_(prey) {}
 
-  // Stops and kills what there is; true while something was still alive. `root` as long as it is not reaped.
+  // Stops and kills what there is; true while something was still alive. `root` as long as it is
+  // not reaped.
   bool round(const std::set<pid_t>& owned, std::optional<pid_t> root) {
     for (bool grew = true; grew;) grew = stop_new(owned, root);
     for (const ProcEntry& entry : living_) signal_process(entry, SIGKILL);
@@ -77,8 +81,9 @@ class Hunt {
   [[nodiscard]] std::size_t count() const { return seen_.size(); }
 
  private:
-  // One look at the process table. Only descendants of this process are looked at, so a number that was reused by a stranger
-  // is not mistaken for the session we hunt. Returns whether somebody new was found and stopped.
+  // One look at the process table. Only descendants of this process are looked at, so a number that
+  // was reused by a stranger is not mistaken for the session we hunt. Returns whether somebody new
+  // was found and stopped.
   bool stop_new(const std::set<pid_t>& owned, std::optional<pid_t> root) {
     const std::vector<ProcEntry> table = read_processes();
     std::set<pid_t> ours{self_};
@@ -87,7 +92,8 @@ class Hunt {
     for (bool changed = true; changed;) {
       changed = false;
       for (const ProcEntry& entry : table) {
-        if (!ours.contains(entry.pid) && ours.contains(entry.parent)) changed = ours.insert(entry.pid).second;
+        if (!ours.contains(entry.pid) && ours.contains(entry.parent))
+          changed = ours.insert(entry.pid).second;
         if (!ours.contains(entry.pid) || prey.contains(entry.pid) || entry.pid == self_) continue;
         if (!is_prey(entry, prey, owned, root)) continue;
         prey.insert(entry.pid);
@@ -105,17 +111,20 @@ class Hunt {
     return grew;
   }
 
-  [[nodiscard]] bool is_prey(const ProcEntry& entry, const std::set<pid_t>& prey, const std::set<pid_t>& owned,
-                             std::optional<pid_t> root) const {
+  [[nodiscard]] bool is_prey(const ProcEntry& entry, const std::set<pid_t>& prey,
+                             const std::set<pid_t>& owned, std::optional<pid_t> root) const {
     if (entry.pid == root || prey.contains(entry.parent)) return true;
     if (owned.contains(entry.pid) || owned_session(entry, owned, root)) return false;
     if (seen_.contains({entry.pid, entry.start_time})) return true;
     if (sessions_.contains(entry.session) || sessions_.contains(entry.group)) return true;
     return prey_ == Prey::orphans && is_orphan(entry, owned);
   }
-  // In a session or group that another Process's child leads; our root's number may be such a one after it was reaped.
-  static bool owned_session(const ProcEntry& entry, const std::set<pid_t>& owned, std::optional<pid_t> root) {
-    return (owned.contains(entry.session) && entry.session != root) || (owned.contains(entry.group) && entry.group != root);
+  // In a session or group that another Process's child leads; our root's number may be such a one
+  // after it was reaped.
+  static bool owned_session(const ProcEntry& entry, const std::set<pid_t>& owned,
+                            std::optional<pid_t> root) {
+    return (owned.contains(entry.session) && entry.session != root) ||
+           (owned.contains(entry.group) && entry.group != root);
   }
 
   pid_t self_ = ::getpid();
@@ -126,12 +135,14 @@ class Hunt {
   std::vector<ProcEntry> living_;
 };
 
-// --- starting --------------------------------------------------------------------------------------
+// --- starting
+// --------------------------------------------------------------------------------------
 
 std::string errno_text(int error) { return std::generic_category().message(error); }
 
 std::unexpected<Error> start_error(const ProcessOptions& options, std::string_view why) {
-  return fail(Code::io, fmt::format("cannot start '{}': {}", options.command.empty() ? "" : options.command[0], why));
+  return fail(Code::io, fmt::format("cannot start '{}': {}",
+                                    options.command.empty() ? "" : options.command[0], why));
 }
 
 struct Pipe {
@@ -152,8 +163,8 @@ Result<Pipe> make_pipe() {
   return pipe;
 }
 
-// Everything that the child needs, made before the fork: after it, another thread's lock (malloc's, say) may be held for ever,
-// so the child makes system calls only.
+// Everything that the child needs, made before the fork: after it, another thread's lock (malloc's,
+// say) may be held for ever, so the child makes system calls only.
 struct Image {
   std::vector<std::string> strings;
   std::vector<std::string> programs;  // to be tried in turn
@@ -171,7 +182,8 @@ struct ChildFailure {
 bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
 Result<Image> make_image(const ProcessOptions& options) {
-  if (options.command.empty() || options.command[0].empty()) return start_error(options, "the command is empty");
+  if (options.command.empty() || options.command[0].empty())
+    return start_error(options, "the command is empty");
   Image image;
   image.directory = options.working_directory.string();
   bool nul = has_nul(image.directory);
@@ -181,12 +193,14 @@ Result<Image> make_image(const ProcessOptions& options) {
     image.strings.push_back(word);
   }
   for (const auto& [key, value] : options.environment) {
-    if (key.empty() || key.find('=') != std::string::npos) return start_error(options, "an environment name is malformed");
+    if (key.empty() || key.find('=') != std::string::npos)
+      return start_error(options, "an environment name is malformed");
     nul = nul || has_nul(key) || has_nul(value);
     if (key == "PATH") path = value;
     image.strings.push_back(fmt::format("{}={}", key, value));
   }
-  if (nul) return start_error(options, "a word, a variable or the working directory holds a NUL byte");
+  if (nul)
+    return start_error(options, "a word, a variable or the working directory holds a NUL byte");
   for (std::size_t i = 0; i < image.strings.size(); ++i) {
     (i < options.command.size() ? image.argv : image.envp).push_back(image.strings[i].data());
   }
@@ -203,7 +217,8 @@ Result<Image> make_image(const ProcessOptions& options) {
     if (folder.starts_with('/')) image.programs.push_back(fmt::format("{}/{}", folder, program));
   }
   if (image.programs.empty()) {
-    return start_error(options, "its environment has no PATH to look it up in; give an absolute path");
+    return start_error(options,
+                       "its environment has no PATH to look it up in; give an absolute path");
   }
   return image;
 }
@@ -214,34 +229,42 @@ Result<Image> make_image(const ProcessOptions& options) {
   ::_exit(127);
 }
 
-// In the child, after fork: async-signal-safe calls only. `standard` are the descriptors that become 0, 1 and 2 (-1: as it is).
-[[noreturn]] void run_child(const Image& image, std::array<int, 3> standard, int report, pid_t parent) {
+// In the child, after fork: async-signal-safe calls only. `standard` are the descriptors that
+// become 0, 1 and 2 (-1: as it is).
+[[noreturn]] void run_child(const Image& image, std::array<int, 3> standard, int report,
+                            pid_t parent) {
   using Stage = ChildFailure::Stage;
-  if (::setsid() < 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(report, Stage::setup, errno);
+  if (::setsid() < 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+    give_up(report, Stage::setup, errno);
   if (::getppid() != parent) ::_exit(127);  // the parent died before it could be told to us
   for (int i = 0; i < static_cast<int>(standard.size()); ++i) {
     const int from = standard[static_cast<std::size_t>(i)];
     if (from >= 0 && ::dup2(from, i) < 0) give_up(report, Stage::setup, errno);
   }
-  if (::syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) != 0) give_up(report, Stage::setup, errno);
-  if (!image.directory.empty() && ::chdir(image.directory.c_str()) != 0) give_up(report, Stage::directory, errno);
+  if (::syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
+    give_up(report, Stage::setup, errno);
+  if (!image.directory.empty() && ::chdir(image.directory.c_str()) != 0)
+    give_up(report, Stage::directory, errno);
   struct sigaction action = {};
   action.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &action, nullptr);  // fails for KILL and STOP
+  for (int signal = 1; signal < NSIG; ++signal)
+    ::sigaction(signal, &action, nullptr);  // fails for KILL and STOP
   sigset_t none;
   ::sigemptyset(&none);
   if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) give_up(report, Stage::setup, errno);
   int error = ENOENT;
   for (const std::string& program : image.programs) {
     ::execve(program.c_str(), image.argv.data(), image.envp.data());
-    // As execvp(3): go on where the file is not there; remember that one was there and could not be run.
+    // As execvp(3): go on where the file is not there; remember that one was there and could not be
+    // run.
     if (errno == EACCES) error = EACCES;
     if (errno != EACCES && errno != ENOENT && errno != ENOTDIR) give_up(report, Stage::exec, errno);
   }
   give_up(report, Stage::exec, error);
 }
 
-// Signals are held back in the child until its handlers are gone: Asio's would tell the parent of the child's signals.
+// Signals are held back in the child until its handlers are gone: Asio's would tell the parent of
+// the child's signals.
 pid_t fork_child(const Image& image, std::array<int, 3> standard, int report) {
   const pid_t parent = ::getpid();
   sigset_t all;
@@ -268,15 +291,21 @@ std::optional<ChildFailure> read_report(int fd) {
   return failure;
 }
 
-// --- one child -------------------------------------------------------------------------------------
+// --- one child
+// -------------------------------------------------------------------------------------
 
-// Shared with the coroutine that watches the child, which may outlive the Process by a turn of the loop.
+// Shared with the coroutine that watches the child, which may outlive the Process by a turn of the
+// loop.
 struct Child {
   Child(Loop& on, pid_t number, Fd pidfd)
-      : loop(on), pid(number), watch(std::make_shared<Descriptor>(on, std::move(pidfd), Descriptor::Kind::socket)) {}
+      : loop(on),
+        pid(number),
+        watch(std::make_shared<Descriptor>(on, std::move(pidfd), Descriptor::Kind::socket)) {}
 
   // The pid while it is ours to use: once reaped, the kernel may give it to somebody else.
-  [[nodiscard]] std::optional<pid_t> unreaped() const { return status ? std::nullopt : std::optional(pid); }
+  [[nodiscard]] std::optional<pid_t> unreaped() const {
+    return status ? std::nullopt : std::optional(pid);
+  }
 
   void reap() {
     if (status) return;
@@ -287,7 +316,7 @@ struct Child {
       if (::waitid(P_PIDFD, static_cast<id_t>(watch->fd()), &info, WEXITED | WNOHANG) != 0) {
         status = W_EXITCODE(127, 0);  // somebody else reaped it: its status is lost
       } else if (info.si_pid == pid) {
-        status = info.si_code == CLD_EXITED ? W_EXITCODE(info.si_status, 0)
+        status = info.si_code == CLD_EXITED   ? W_EXITCODE(info.si_status, 0)
                  : info.si_code == CLD_DUMPED ? info.si_status | WCOREFLAG
                                               : info.si_status;
       } else {
@@ -370,7 +399,8 @@ Task<void> end_child(std::shared_ptr<Child> child, milliseconds grace) {
 
 void kill_child(Child& child) {
   Hunt hunt(child.pid);
-  for (int i = 0; i < kKillRounds && child.hunt_round(hunt); ++i) std::this_thread::sleep_for(kKillPause);
+  for (int i = 0; i < kKillRounds && child.hunt_round(hunt); ++i)
+    std::this_thread::sleep_for(kKillPause);
   child.reap();
   kill_orphans_if(false);
 }
@@ -440,10 +470,12 @@ Result<std::unique_ptr<Process>> Process::start(Loop& loop, const ProcessOptions
   }
 
   for (const Fd* ours : {&in.write, &out.read, &err.read}) {
-    if (*ours) ::fcntl(ours->get(), F_SETFL, O_NONBLOCK);  // no other flag is settable on a pipe's end
+    if (*ours)
+      ::fcntl(ours->get(), F_SETFL, O_NONBLOCK);  // no other flag is settable on a pipe's end
   }
   auto child = std::make_shared<Child>(loop, pid, std::move(pidfd));
-  std::unique_ptr<Process> process(new Process(std::make_unique<Impl>(child)));  // from here on its destructor cleans up
+  std::unique_ptr<Process> process(
+      new Process(std::make_unique<Impl>(child)));  // from here on its destructor cleans up
   if (!child->watch->open()) return start_error(options, "epoll refused the child");
   loop.spawn(watch_child(std::move(child)));
   ZWINGER_TRY(process->impl_->input, adopt_write_end(loop, std::move(in.write)));

@@ -70,13 +70,16 @@ class ProcessTest : public LoopTest {
   }
   // Waits until `pid` has become this process's child: its parents are gone.
   Task<void> orphaned(pid_t pid) {
-    for (auto entry = read_process(pid); entry && entry->parent != ::getpid(); entry = read_process(pid)) {
+    for (auto entry = read_process(pid); entry && entry->parent != ::getpid();
+         entry = read_process(pid)) {
       auto pause = loop.sleep(milliseconds(1));
       co_await pause;
     }
   }
-  // Starts a daemon that left its parents and their session, tells its pid, and goes on until its input ends.
-  static constexpr auto kDaemon = "( setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' & ) ; exec cat";
+  // Starts a daemon that left its parents and their session, tells its pid, and goes on until its
+  // input ends.
+  static constexpr auto kDaemon =
+      "( setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' & ) ; exec cat";
 };
 
 TEST_F(ProcessTest, TheEnvironmentIsExactlyWhatWasGiven) {
@@ -113,7 +116,8 @@ TEST_F(ProcessTest, WhatCannotBeStartedSaysWhy) {
   const TempDir dir;
   const std::string plain = (dir.path() / "plain").string();
   std::ofstream(plain) << "#!/bin/sh\n";
-  const auto message = [&](std::vector<std::string> command, std::vector<std::pair<std::string, std::string>> environment,
+  const auto message = [&](std::vector<std::string> command,
+                           std::vector<std::pair<std::string, std::string>> environment,
                            std::string folder = {}) {
     const auto process = Process::start(loop, {.command = std::move(command),
                                                .environment = std::move(environment),
@@ -121,15 +125,18 @@ TEST_F(ProcessTest, WhatCannotBeStartedSaysWhy) {
                                                .inherit_stderr = false});
     return process ? "started" : process.error().to_string();
   };
-  EXPECT_EQ(message({"/nowhere/at-all"}, {}), "io: cannot start '/nowhere/at-all': No such file or directory");
+  EXPECT_EQ(message({"/nowhere/at-all"}, {}),
+            "io: cannot start '/nowhere/at-all': No such file or directory");
   EXPECT_EQ(message({"no-such-program"}, {{"PATH", "/usr/bin:/bin"}}),
             "io: cannot start 'no-such-program': No such file or directory");
   EXPECT_EQ(message({plain}, {}), "io: cannot start '" + plain + "': Permission denied");
-  EXPECT_EQ(message({"plain"}, {{"PATH", dir.path().string() + ":/usr/bin"}}), "io: cannot start 'plain': Permission denied");
+  EXPECT_EQ(message({"plain"}, {{"PATH", dir.path().string() + ":/usr/bin"}}),
+            "io: cannot start 'plain': Permission denied");
   EXPECT_EQ(message({"/bin/sh"}, {}, "/nowhere"),
             "io: cannot start '/bin/sh': working directory '/nowhere': No such file or directory");
   EXPECT_NE(message({"sh"}, {}).find("no PATH"), std::string::npos);
-  EXPECT_NE(message({"sh"}, {{"PATH", ":.:bin"}}).find("no PATH"), std::string::npos) << "relative folders do not count";
+  EXPECT_NE(message({"sh"}, {{"PATH", ":.:bin"}}).find("no PATH"), std::string::npos)
+      << "relative folders do not count";
   EXPECT_NE(message({}, {}).find("empty"), std::string::npos);
   EXPECT_NE(message({"/bin/sh", std::string("a\0b", 3)}, {}).find("NUL"), std::string::npos);
   EXPECT_NE(message({"/bin/sh"}, {{"A=B", "1"}}).find("environment name"), std::string::npos);
@@ -153,7 +160,10 @@ TEST_F(ProcessTest, NoDescriptorButTheFirstThreeReachesTheChild) {
   const Fd high(::fcntl(leaky.get(), F_DUPFD, 700));
   ASSERT_TRUE(leaky && high);
   run([&]() -> Task<void> {
-    auto process = start({.command = {"/bin/ls", "/proc/self/fd"}, .environment = {}, .working_directory = {}, .inherit_stderr = false});
+    auto process = start({.command = {"/bin/ls", "/proc/self/fd"},
+                          .environment = {},
+                          .working_directory = {},
+                          .inherit_stderr = false});
     auto ending = outcome(*process);
     EXPECT_EQ((co_await ending).first, "0\n1\n2\n3\n") << "3 is ls's own";
   }());
@@ -340,7 +350,9 @@ TEST_F(ProcessTest, KillOrphansSparesChildrenThatOtherCodeStarted) {
 
 TEST_F(ProcessTest, AForkStormIsEnded) {
   run([&]() -> Task<void> {
-    auto process = start("echo go; while :; do sh -c 'setsid sleep 1000 & sleep 1000 & wait' >/dev/null 2>&1 & sleep 0.01; done");
+    auto process = start(
+        "echo go; while :; do sh -c 'setsid sleep 1000 & sleep 1000 & wait' >/dev/null 2>&1 & "
+        "sleep 0.01; done");
     auto reading = read_line(process->output());
     EXPECT_EQ(co_await reading, "go");
     while (descendants(process->pid()).size() < 10) {

@@ -48,7 +48,8 @@ class DescriptorStream final : public Stream {
   DescriptorStream(const DescriptorStream&) = delete;
   DescriptorStream& operator=(const DescriptorStream&) = delete;
 
-  Task<Result<std::size_t>> read_some(std::span<char> into, std::optional<Monotonic> deadline) override {
+  Task<Result<std::size_t>> read_some(std::span<char> into,
+                                      std::optional<Monotonic> deadline) override {
     return read(descriptor_, into, deadline);
   }
   Task<Result<void>> write_all(std::string_view bytes, std::optional<Monotonic> deadline) override {
@@ -66,8 +67,8 @@ class DescriptorStream final : public Stream {
 
  private:
   // Static, with their own share of the descriptor: they may end after the stream does.
-  static Task<Result<std::size_t>> read(std::shared_ptr<Descriptor> descriptor, std::span<char> into,
-                                        std::optional<Monotonic> deadline) {
+  static Task<Result<std::size_t>> read(std::shared_ptr<Descriptor> descriptor,
+                                        std::span<char> into, std::optional<Monotonic> deadline) {
     if (into.empty()) co_return fail(Code::internal, "a read into no bytes");
     if (descriptor->should_yield()) {
       auto turn = descriptor->yield(Direction::read);
@@ -78,7 +79,8 @@ class DescriptorStream final : public Stream {
       if (try_first) {
         const ssize_t got = ::read(descriptor->fd(), into.data(), into.size());
         if (got >= 0) {
-          // A short read took all there was: the next one waits first and saves a system call that would find nothing.
+          // A short read took all there was: the next one waits first and saves a system call that
+          // would find nothing.
           descriptor->drained = got > 0 && static_cast<std::size_t>(got) < into.size();
           co_return static_cast<std::size_t>(got);
         }
@@ -91,22 +93,24 @@ class DescriptorStream final : public Stream {
     }
   }
 
-  static Task<Result<void>> write(std::shared_ptr<Descriptor> descriptor, bool is_socket, std::string_view bytes,
-                                  std::optional<Monotonic> deadline) {
+  static Task<Result<void>> write(std::shared_ptr<Descriptor> descriptor, bool is_socket,
+                                  std::string_view bytes, std::optional<Monotonic> deadline) {
     if (descriptor->should_yield()) {
       auto turn = descriptor->yield(Direction::write);
       if (const Wake wake = co_await turn; wake == Wake::closed) co_return wake_error(wake);
     }
     while (!bytes.empty()) {
       if (!descriptor->open()) co_return wake_error(Wake::closed);
-      const ssize_t put = is_socket ? ::send(descriptor->fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL)
-                                    : ::write(descriptor->fd(), bytes.data(), bytes.size());
+      const ssize_t put = is_socket
+                              ? ::send(descriptor->fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL)
+                              : ::write(descriptor->fd(), bytes.data(), bytes.size());
       if (put >= 0) {
         bytes.remove_prefix(static_cast<std::size_t>(put));
         continue;
       }
       if (errno == EINTR) continue;
-      if (errno == EPIPE || errno == ECONNRESET) co_return fail(Code::closed, "the peer has closed");
+      if (errno == EPIPE || errno == ECONNRESET)
+        co_return fail(Code::closed, "the peer has closed");
       if (!would_block(errno)) co_return io_error("writing failed", errno);
       auto ready = descriptor->wait(Direction::write, deadline);
       if (const Wake wake = co_await ready; wake != Wake::ready) co_return wake_error(wake);
@@ -131,19 +135,23 @@ bool can_wait(int fd, mode_t mode) {
 Result<std::unique_ptr<Stream>> adopt(Loop& loop, Fd fd, bool write_end) {
   struct stat about{};
   const int flags = ::fcntl(fd.get(), F_GETFL);
-  if (flags < 0 || ::fstat(fd.get(), &about) != 0) return io_error("the descriptor cannot be used", errno);
+  if (flags < 0 || ::fstat(fd.get(), &about) != 0)
+    return io_error("the descriptor cannot be used", errno);
   std::optional<int> restore;
   Kind kind = Kind::socket;
   if (!can_wait(fd.get(), about.st_mode)) {
     kind = Kind::file;
   } else if ((flags & O_NONBLOCK) == 0) {
-    // The flag belongs to the open file, which standard input, output and error may share with each other and with other
-    // programs. Our own opening of the same pipe or terminal leaves theirs alone; a socket has no second opening.
+    // The flag belongs to the open file, which standard input, output and error may share with each
+    // other and with other programs. Our own opening of the same pipe or terminal leaves theirs
+    // alone; a socket has no second opening.
     const std::string self = fmt::format("/proc/self/fd/{}", fd.get());
-    if (Fd own(::open(self.c_str(), (flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)); own) {
+    if (Fd own(::open(self.c_str(), (flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+        own) {
       fd = std::move(own);
     } else {
-      if (::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) return io_error("O_NONBLOCK was refused", errno);
+      if (::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+        return io_error("O_NONBLOCK was refused", errno);
       restore = flags;
     }
   }
@@ -160,10 +168,12 @@ struct SocketAddress {
   socklen_t size = 0;
 
   [[nodiscard]] const sockaddr* get() const {
-    return reinterpret_cast<const sockaddr*>(&storage);  // NOLINT(*-reinterpret-cast): how sockets are typed
+    return reinterpret_cast<const sockaddr*>(
+        &storage);  // NOLINT(*-reinterpret-cast): how sockets are typed
   }
   [[nodiscard]] sockaddr* get() {
-    return reinterpret_cast<sockaddr*>(&storage);  // NOLINT(*-reinterpret-cast): how sockets are typed
+    return reinterpret_cast<sockaddr*>(
+        &storage);  // NOLINT(*-reinterpret-cast): how sockets are typed
   }
   template <class T>
   void assign(const T& value) {
@@ -227,7 +237,8 @@ struct FileId {
 
 class SocketListener final : public Listener {
  public:
-  SocketListener(std::shared_ptr<Descriptor> descriptor, Address address, std::optional<FileId> file)
+  SocketListener(std::shared_ptr<Descriptor> descriptor, Address address,
+                 std::optional<FileId> file)
       : descriptor_(std::move(descriptor)), address_(std::move(address)), file_(file) {}
   ~SocketListener() override { shut(); }
   SocketListener(const SocketListener&) = delete;
@@ -240,7 +251,8 @@ class SocketListener final : public Listener {
   [[nodiscard]] const Address& address() const override { return address_; }
 
  private:
-  static Task<Result<std::unique_ptr<Stream>>> accept_on(std::shared_ptr<Descriptor> listener, bool tcp) {
+  static Task<Result<std::unique_ptr<Stream>>> accept_on(std::shared_ptr<Descriptor> listener,
+                                                         bool tcp) {
     Loop& loop = listener->loop();
     if (listener->should_yield()) {
       auto turn = listener->yield(Direction::read);
@@ -287,12 +299,15 @@ Result<void> remove_stale_socket(const Address& address, const SocketAddress& so
   struct stat about{};
   if (::lstat(address.host.c_str(), &about) != 0) return {};
   if (!S_ISSOCK(about.st_mode)) {
-    return fail(Code::io, fmt::format("cannot listen on {}: the file is there and is not a socket", address.to_string()));
+    return fail(Code::io, fmt::format("cannot listen on {}: the file is there and is not a socket",
+                                      address.to_string()));
   }
   const Fd probe = make_socket(socket_address);
   if (!probe) return listen_error(address, errno);
-  if (::connect(probe.get(), socket_address.get(), socket_address.size) == 0 || errno != ECONNREFUSED) {
-    return fail(Code::io, fmt::format("cannot listen on {}: another program answers there", address.to_string()));
+  if (::connect(probe.get(), socket_address.get(), socket_address.size) == 0 ||
+      errno != ECONNREFUSED) {
+    return fail(Code::io, fmt::format("cannot listen on {}: another program answers there",
+                                      address.to_string()));
   }
   if (::unlink(address.host.c_str()) != 0) return listen_error(address, errno);
   return {};
@@ -307,36 +322,43 @@ Result<void> lock_folder(int fd, const Address& address) {
     if (errno != EWOULDBLOCK && errno != EINTR) return listen_error(address, errno);
     std::this_thread::sleep_for(kPause);
   }
-  return fail(Code::io, fmt::format("cannot listen on {}: another program holds its folder locked", address.to_string()));
+  return fail(Code::io, fmt::format("cannot listen on {}: another program holds its folder locked",
+                                    address.to_string()));
 }
 
-Result<std::unique_ptr<Listener>> listen_unix(Loop& loop, const Address& address, const SocketAddress& socket_address) {
-  // Two starting at once would each take the other's fresh socket for a stale one; the folder's lock makes them queue.
+Result<std::unique_ptr<Listener>> listen_unix(Loop& loop, const Address& address,
+                                              const SocketAddress& socket_address) {
+  // Two starting at once would each take the other's fresh socket for a stale one; the folder's
+  // lock makes them queue.
   const std::string folder = std::filesystem::path(address.host).parent_path().string();
   const Fd lock(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!lock) return listen_error(address, errno);
   ZWINGER_CHECK_OK(lock_folder(lock.get(), address));
   ZWINGER_CHECK_OK(remove_stale_socket(address, socket_address));
   Fd fd = make_socket(socket_address);
-  // Linux takes the file's mode from the socket, so it is never wider than this, not even for a moment.
+  // Linux takes the file's mode from the socket, so it is never wider than this, not even for a
+  // moment.
   if (!fd || ::fchmod(fd.get(), S_IRUSR | S_IWUSR) != 0 ||
       ::bind(fd.get(), socket_address.get(), socket_address.size) != 0) {
     return listen_error(address, errno);
   }
   const auto file = FileId::of(address.host);
   auto descriptor = std::make_shared<Descriptor>(loop, std::move(fd), Kind::socket);
-  auto listener = std::make_unique<SocketListener>(descriptor, address, file);  // from here on removes the file
+  auto listener =
+      std::make_unique<SocketListener>(descriptor, address, file);  // from here on removes the file
   if (::listen(descriptor->fd(), SOMAXCONN) != 0) return listen_error(address, errno);
   return listener;
 }
 
-Result<std::unique_ptr<Listener>> listen_tcp(Loop& loop, const Address& address, const SocketAddress& socket_address) {
+Result<std::unique_ptr<Listener>> listen_tcp(Loop& loop, const Address& address,
+                                             const SocketAddress& socket_address) {
   Fd fd = make_socket(socket_address);
   if (!fd) return listen_error(address, errno);
   set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR);
   set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT);
   if (address.family == Address::Family::ipv6) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
-  if (::bind(fd.get(), socket_address.get(), socket_address.size) != 0 || ::listen(fd.get(), SOMAXCONN) != 0) {
+  if (::bind(fd.get(), socket_address.get(), socket_address.size) != 0 ||
+      ::listen(fd.get(), SOMAXCONN) != 0) {
     return listen_error(address, errno);
   }
   SocketAddress bound;
@@ -359,12 +381,17 @@ Result<std::unique_ptr<Listener>> listen_tcp(Loop& loop, const Address& address,
 
 }  // namespace
 
-Result<std::unique_ptr<Stream>> adopt_read_end(Loop& loop, Fd fd) { return adopt(loop, std::move(fd), false); }
-Result<std::unique_ptr<Stream>> adopt_write_end(Loop& loop, Fd fd) { return adopt(loop, std::move(fd), true); }
+Result<std::unique_ptr<Stream>> adopt_read_end(Loop& loop, Fd fd) {
+  return adopt(loop, std::move(fd), false);
+}
+Result<std::unique_ptr<Stream>> adopt_write_end(Loop& loop, Fd fd) {
+  return adopt(loop, std::move(fd), true);
+}
 
 Result<std::unique_ptr<Listener>> listen(Loop& loop, const Address& address) {
   ZWINGER_TRY(const SocketAddress socket_address, to_socket_address(address));
-  if (address.family == Address::Family::unix_socket) return listen_unix(loop, address, socket_address);
+  if (address.family == Address::Family::unix_socket)
+    return listen_unix(loop, address, socket_address);
   return listen_tcp(loop, address, socket_address);
 }
 
@@ -374,9 +401,11 @@ Task<Result<std::unique_ptr<Stream>>> connect(Loop& loop, Address address, Monot
   ZWINGER_CO_TRY(const SocketAddress socket_address, to_socket_address(address));
   Fd fd = make_socket(socket_address);
   if (!fd) co_return io_error(what, errno);
-  if (address.family != Address::Family::unix_socket) set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY);
+  if (address.family != Address::Family::unix_socket)
+    set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY);
   const auto descriptor = std::make_shared<Descriptor>(loop, std::move(fd), Kind::socket);
-  while (descriptor->open() && ::connect(descriptor->fd(), socket_address.get(), socket_address.size) != 0) {
+  while (descriptor->open() &&
+         ::connect(descriptor->fd(), socket_address.get(), socket_address.size) != 0) {
     if (errno == EINTR) continue;
     if (errno == EAGAIN) {  // a Unix listener whose backlog is full; there is nothing to wait on
       if (Loop::now() >= deadline) co_return wake_error(Wake::timeout);

@@ -1,7 +1,8 @@
 // Byte streams on a loop: TCP and Unix sockets, and the pipes of child processes. Loop thread only.
 //
-// At most one read and one write may be pending at a time. close() makes pending operations end with
-// Code::closed; the Stream must outlive them (keep it in the coroutine that awaits, or in a shared_ptr).
+// At most one read and one write may be pending at a time. close() makes pending operations end
+// with Code::closed; the Stream must outlive them (keep it in the coroutine that awaits, or in a
+// shared_ptr).
 #pragma once
 
 #include <sys/types.h>
@@ -25,9 +26,11 @@ class Stream {
  public:
   virtual ~Stream() = default;
   // Reads at least one byte; 0 means the peer has ended its side. Errors: closed, io, timeout.
-  virtual Task<Result<std::size_t>> read_some(std::span<char> into, std::optional<Monotonic> deadline) = 0;
+  virtual Task<Result<std::size_t>> read_some(std::span<char> into,
+                                              std::optional<Monotonic> deadline) = 0;
   // Writes everything. Errors: closed, io, timeout; then how much was written is unknown.
-  virtual Task<Result<void>> write_all(std::string_view bytes, std::optional<Monotonic> deadline) = 0;
+  virtual Task<Result<void>> write_all(std::string_view bytes,
+                                       std::optional<Monotonic> deadline) = 0;
   // Ends our side for writing; reading goes on.
   virtual void shutdown_write() = 0;
   virtual void close() = 0;
@@ -53,14 +56,16 @@ struct Address {
 class Listener {
  public:
   virtual ~Listener() = default;
-  // Errors: closed after close(); anything else is retried inside with a pause (EMFILE and the like).
+  // Errors: closed after close(); anything else is retried inside with a pause (EMFILE and the
+  // like).
   virtual Task<Result<std::unique_ptr<Stream>>> accept() = 0;
   virtual void close() = 0;
   [[nodiscard]] virtual const Address& address() const = 0;  // with the port that was bound
 };
 
-// TCP listeners share their port between loops (SO_REUSEPORT): listen on port 0 first, then on the port it got.
-// A Unix socket's stale file is replaced only when nobody answers on it; mode 0600. Errors: io.
+// TCP listeners share their port between loops (SO_REUSEPORT): listen on port 0 first, then on the
+// port it got. A Unix socket's stale file is replaced only when nobody answers on it; mode 0600.
+// Errors: io.
 [[nodiscard]] Result<std::unique_ptr<Listener>> listen(Loop& loop, const Address& address);
 // For tests and clients.
 Task<Result<std::unique_ptr<Stream>>> connect(Loop& loop, Address address, Monotonic deadline);

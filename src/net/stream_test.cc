@@ -29,10 +29,28 @@ TEST(Address, TakesLiteralsAndSocketPathsOnly) {
   EXPECT_EQ(parsed("[::1]:65535"), "[::1]:65535");
   EXPECT_EQ(parsed("[0:0::0001]:1"), "[::1]:1");
   EXPECT_EQ(parsed("unix:/run/zwinger.sock"), "unix:/run/zwinger.sock");
-  for (const std::string_view bad :
-       {"", "localhost:80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:080", "127.0.0.1:+80",
-        "127.0.0.1:80 ", " 127.0.0.1:80", "127.1:80", "0x7f.0.0.1:80", "2130706433:80", "::1:80", "[::1]", "[::1%lo]:80",
-        "[127.0.0.1]:80", "127.0.0.1.:80", "unix:", "unix:run/zwinger.sock", "unix:/a\nb", ":80", "*:80"}) {
+  for (const std::string_view bad : {"",
+                                     "localhost:80",
+                                     "127.0.0.1",
+                                     "127.0.0.1:",
+                                     "127.0.0.1:65536",
+                                     "127.0.0.1:080",
+                                     "127.0.0.1:+80",
+                                     "127.0.0.1:80 ",
+                                     " 127.0.0.1:80",
+                                     "127.1:80",
+                                     "0x7f.0.0.1:80",
+                                     "2130706433:80",
+                                     "::1:80",
+                                     "[::1]",
+                                     "[::1%lo]:80",
+                                     "[127.0.0.1]:80",
+                                     "127.0.0.1.:80",
+                                     "unix:",
+                                     "unix:run/zwinger.sock",
+                                     "unix:/a\nb",
+                                     ":80",
+                                     "*:80"}) {
     EXPECT_EQ(parsed(bad), "policy_value") << bad;
   }
   EXPECT_EQ(parsed("unix:/" + std::string(106, 'a')), "unix:/" + std::string(106, 'a'));
@@ -42,7 +60,9 @@ TEST(Address, TakesLiteralsAndSocketPathsOnly) {
 }
 
 TEST(Address, OnlyLoopbackIsLoopback) {
-  const auto loopback = [](std::string_view text) { return Address::parse(text).value().is_loopback(); };
+  const auto loopback = [](std::string_view text) {
+    return Address::parse(text).value().is_loopback();
+  };
   EXPECT_TRUE(loopback("127.0.0.1:1"));
   EXPECT_TRUE(loopback("127.255.0.1:1"));
   EXPECT_TRUE(loopback("[::1]:1"));
@@ -248,7 +268,8 @@ TEST_F(StreamTest, ConnectingToNobodySaysSo) {
     const auto stream = co_await connecting;
     EXPECT_EQ(stream.error().code, Code::io);
     EXPECT_NE(stream.error().message.find(path), std::string::npos);
-    const Fd bound(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));  // takes a port and does not listen
+    const Fd bound(
+        ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));  // takes a port and does not listen
     sockaddr_in at{};
     at.sin_family = AF_INET;
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -256,7 +277,8 @@ TEST_F(StreamTest, ConnectingToNobodySaysSo) {
     auto* generic = reinterpret_cast<sockaddr*>(&at);
     EXPECT_EQ(::bind(bound.get(), generic, size), 0);
     EXPECT_EQ(::getsockname(bound.get(), generic, &size), 0);
-    const Address deaf{.family = Address::Family::ipv4, .host = "127.0.0.1", .port = ntohs(at.sin_port)};
+    const Address deaf{
+        .family = Address::Family::ipv4, .host = "127.0.0.1", .port = ntohs(at.sin_port)};
     auto refused = connect(loop, deaf, soon());
     EXPECT_EQ((co_await refused).error().code, Code::io);
   }());
@@ -311,7 +333,8 @@ TEST_F(StreamTest, RegularFilesAndDevNullAreStreamsToo) {
     const TempDir dir;
     const std::string path = (dir.path() / "file").string();
     {
-      auto out = std::move(*adopt_write_end(loop, Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))));
+      auto out = std::move(
+          *adopt_write_end(loop, Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))));
       auto writing = out->write_all("one\ntwo\n", soon());
       EXPECT_TRUE((co_await writing).has_value());
     }
@@ -321,7 +344,8 @@ TEST_F(StreamTest, RegularFilesAndDevNullAreStreamsToo) {
     auto null_in = std::move(*adopt_read_end(loop, Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC))));
     auto nothing = read_all(*null_in);
     EXPECT_EQ(co_await nothing, "");
-    auto null_out = std::move(*adopt_write_end(loop, Fd(::open("/dev/null", O_WRONLY | O_CLOEXEC))));
+    auto null_out =
+        std::move(*adopt_write_end(loop, Fd(::open("/dev/null", O_WRONLY | O_CLOEXEC))));
     auto swallowed = null_out->write_all("x", soon());
     EXPECT_TRUE((co_await swallowed).has_value());
   }());

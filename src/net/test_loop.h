@@ -1,4 +1,5 @@
-// Test support: a fixture with one loop, on which the test's coroutine runs to its end. Only *_test.cc include it.
+// Test support: a fixture with one loop, on which the test's coroutine runs to its end. Only
+// *_test.cc include it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -38,7 +39,8 @@ class LoopTest : public ::testing::Test {
   // Longer than anything here takes on a loaded machine: it ends a test that hangs.
   static constexpr std::chrono::seconds kPatience{60};
 
-  // Once per test. The body is a coroutine made from a lambda in the same expression, so its captures live long enough.
+  // Once per test. The body is a coroutine made from a lambda in the same expression, so its
+  // captures live long enough.
   void run(Task<void> body) {
     bool done = false;
     loop.call_at(Loop::now() + kPatience, [this] {
@@ -52,11 +54,13 @@ class LoopTest : public ::testing::Test {
   static Monotonic soon() { return Loop::now() + kPatience; }
 
   // Reads until the peer ends, or the result is `size` bytes.
-  static Task<std::string> read_all(Stream& stream, std::size_t size = static_cast<std::size_t>(-1)) {
+  static Task<std::string> read_all(Stream& stream,
+                                    std::size_t size = static_cast<std::size_t>(-1)) {
     std::string all;
     char buffer[4096];
     while (all.size() < size) {
-      auto reading = stream.read_some(std::span(buffer, std::min(sizeof buffer, size - all.size())), soon());
+      auto reading =
+          stream.read_some(std::span(buffer, std::min(sizeof buffer, size - all.size())), soon());
       const auto got = co_await reading;
       if (!got || *got == 0) break;
       all.append(buffer, *got);

@@ -13,11 +13,11 @@ constexpr std::string_view kBase64Url =
 constexpr std::string_view kHex = "0123456789abcdef";
 
 // The value of each of the 256 bytes, -1 where it is not in the alphabet.
-constexpr std::array<std::int8_t, 256> kBase64UrlValue = [] {
-  std::array<std::int8_t, 256> values{};
+constexpr std::array<int, 256> kBase64UrlValue = [] {
+  std::array<int, 256> values{};
   values.fill(-1);
   for (std::size_t i = 0; i < kBase64Url.size(); ++i) {
-    values.at(static_cast<unsigned char>(kBase64Url[i])) = static_cast<std::int8_t>(i);
+    values.at(static_cast<unsigned char>(kBase64Url[i])) = static_cast<int>(i);
   }
   return values;
 }();

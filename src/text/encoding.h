@@ -7,7 +7,8 @@
 
 namespace zwinger::text {
 
-// Unpadded base64url. Decoding refuses padding, other alphabets, white space, and non-zero trailing bits.
+// Unpadded base64url. Decoding refuses padding, other alphabets, white space, and non-zero trailing
+// bits.
 [[nodiscard]] std::string base64url_encode(std::string_view bytes);
 [[nodiscard]] std::optional<std::string> base64url_decode(std::string_view text);
 // Lower-case hex.

@@ -1,5 +1,6 @@
-// Globs over tool identities ("upstream/tool"). `*` matches any run of characters but `/`; every other
-// character stands for itself; comparison is byte by byte, case matters. A Glob is a value; any thread.
+// Globs over tool identities ("upstream/tool"). `*` matches any run of characters but `/`; every
+// other character stands for itself; comparison is byte by byte, case matters. A Glob is a value;
+// any thread.
 #pragma once
 
 #include <string>
@@ -12,11 +13,13 @@ namespace zwinger::text {
 
 class Glob {
  public:
-  // Errors: policy_value for an empty pattern, one over 512 bytes, one with control characters or malformed
-  // UTF-8, or with one of `? [ ] { } \ **`, which other dialects give a meaning that this one lacks.
+  // Errors: policy_value for an empty pattern, one over 512 bytes, one with control characters or
+  // malformed UTF-8, or with one of `? [ ] { } \ **`, which other dialects give a meaning that this
+  // one lacks.
   [[nodiscard]] static Result<Glob> parse(std::string_view pattern);
 
-  [[nodiscard]] bool matches(std::string_view text) const;  // linear in both lengths' product at worst
+  [[nodiscard]] bool matches(
+      std::string_view text) const;  // linear in both lengths' product at worst
   [[nodiscard]] const std::string& pattern() const { return pattern_; }
 
  private:

@@ -1,4 +1,5 @@
-// User-written regular expressions: RE2, whole value, linear time. A Pattern is immutable; any thread.
+// User-written regular expressions: RE2, whole value, linear time. A Pattern is immutable; any
+// thread.
 #pragma once
 
 #include <memory>
@@ -6,16 +7,21 @@
 
 #include "base/result.h"
 
-namespace re2 { class RE2; }
+namespace re2 {
+class RE2;
+}
 
 namespace zwinger::text {
 
 class Pattern {
  public:
-  // Errors: policy_value with RE2's message; patterns over 4096 bytes or needing over 1 MiB are refused.
+  // Errors: policy_value with RE2's message; patterns over 4096 bytes or needing over 1 MiB are
+  // refused.
   [[nodiscard]] static Result<Pattern> compile(std::string_view regex);
   Pattern(Pattern&&) noexcept;
   Pattern& operator=(Pattern&&) noexcept;
+  Pattern(const Pattern&) = delete;
+  Pattern& operator=(const Pattern&) = delete;
   ~Pattern();
 
   [[nodiscard]] bool matches_whole(std::string_view text) const;

@@ -1,18 +1,21 @@
-// The README's output block is what a fresh run prints, but for ids, times and ports.
+// What the README shows is true: its output block is what a fresh run prints, but for ids, times and ports; its policy loads,
+// and its grant passes.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { folder, root, zwinger } from "./lib/harness.mjs";
+import { folder, mint, mustRun, policyDirectory, root, stub, zwinger } from "./lib/harness.mjs";
 
 const mask = (text) => text
   .replace(/\b[0-9a-f]{32}\b/g, "<id>")
   .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z/g, "<time>")
   .replace(/127\.0\.0\.1:\d+/g, "127.0.0.1:<port>");
 
+const readme = fs.readFileSync(path.join(root, "README.md"), "utf8");
+
 test("the README shows a fresh run", () => {
-  const readme = fs.readFileSync(path.join(root, "README.md"), "utf8");
   const block = /<!-- quickstart -->\n```\n(.*?)```\n<!-- \/quickstart -->/s.exec(readme);
   assert.ok(block, "the README has the block");
   const script = path.join(root, "examples/quickstart/run.mjs");
@@ -21,4 +24,24 @@ test("the README shows a fresh run", () => {
   assert.equal(run.status, 0, run.stdout + run.stderr);
   assert.equal(run.stderr, "");
   assert.equal(mask(run.stdout), mask(block[1]));
+});
+
+test("the README's policy loads", () => {
+  const [, yaml] = /```yaml\n(mode: .*?)```/s.exec(readme);
+  const directory = folder("policy");
+  fs.writeFileSync(path.join(directory, "zwinger.yaml"), yaml);
+  const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const jwk = { ...publicKey.export({ format: "jwk" }), kid: "1", alg: "RS256" };
+  fs.writeFileSync(path.join(directory, "jwks.json"), JSON.stringify({ keys: [jwk] }));
+  assert.match(mustRun(["check", directory]), /bank/);
+});
+
+test("the README's grant is one", () => {
+  const [, grant] = /```json\n(\{ "actorType".*?)```/s.exec(readme);
+  const policy = policyDirectory({ upstreams: { bank: { command: stub("echo-server.mjs") } } });
+  assert.ok(mint(policy, JSON.parse(grant)), "a token with it can be minted");
+  for (const [, matcher] of readme.matchAll(/^\| .* \| `("\/[^`]*)`(?:, `[^`]*`)? \|$/gm)) {
+    const args = JSON.parse(`{${matcher}}`);
+    assert.ok(mint(policy, { toolConstraints: { "bank/*": { args } } }), matcher);
+  }
 });

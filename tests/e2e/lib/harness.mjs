@@ -225,9 +225,9 @@ export async function start(policy, { command = "gateway", under = [], env = {} 
 
 // --- the record ------------------------------------------------------------------------------------
 
-export function ledger(policy, extra = []) {
-  return mustRun(["ledger", "show", "--policy", policy, "--json", ...extra])
-    .split("\n").filter(Boolean).map((line) => JSON.parse(line));
+// Every leaf, oldest first. `of` is a policy directory, or with "--state" the state directory of `wrap`.
+export function ledger(of, by = "--policy") {
+  return mustRun(["ledger", "show", by, of, "--json"]).split("\n").filter(Boolean).map((line) => JSON.parse(line));
 }
 
 // The decision and the outcome of one call: exactly one of each, in this order.
