@@ -21,24 +21,29 @@ struct Arguments {
 std::vector<std::string> key_ids(const identity::Issuer& issuer) {
   std::vector<std::string> ids;
   for (const crypto::PublicKey& key : issuer.keys.keys) {
-    ids.push_back(fmt::format("{} ({})", key.id().empty() ? "no id" : key.id(), to_string(key.algorithm())));
+    ids.push_back(
+        fmt::format("{} ({})", key.id().empty() ? "no id" : key.id(), to_string(key.algorithm())));
   }
   return ids;
 }
 
 std::vector<std::string_view> algorithm_names(const identity::Issuer& issuer) {
   std::vector<std::string_view> names;
-  for (const crypto::Algorithm algorithm : issuer.algorithms) names.push_back(crypto::to_string(algorithm));
+  for (const crypto::Algorithm algorithm : issuer.algorithms)
+    names.push_back(crypto::to_string(algorithm));
   return names;
 }
 
 std::string as_text(const gateway::Policy& policy, const std::vector<identity::Issuer>& issuers) {
-  std::string out = fmt::format("policy     {} ({} mode)\ndigest     {}\nstate      {}\n", policy.directory.string(),
-                                gateway::to_string(policy.mode), policy.digest, policy.state_dir.string());
+  std::string out = fmt::format("policy     {} ({} mode)\ndigest     {}\nstate      {}\n",
+                                policy.directory.string(), gateway::to_string(policy.mode),
+                                policy.digest, policy.state_dir.string());
   // The first line of a section names it.
-  const auto section = [&out](std::string_view name, const std::vector<std::string>& lines, std::string_view none) {
+  const auto section = [&out](std::string_view name, const std::vector<std::string>& lines,
+                              std::string_view none) {
     if (lines.empty()) out += fmt::format("{:<10} {}\n", name, none);
-    for (std::size_t i = 0; i < lines.size(); ++i) out += fmt::format("{:<10} {}\n", i == 0 ? name : "", lines[i]);
+    for (std::size_t i = 0; i < lines.size(); ++i)
+      out += fmt::format("{:<10} {}\n", i == 0 ? name : "", lines[i]);
   };
   std::vector<std::string> lines;
   for (const net::Address& address : policy.listeners) lines.push_back(address.to_string());
@@ -47,13 +52,15 @@ std::string as_text(const gateway::Policy& policy, const std::vector<identity::I
   lines.clear();
   for (const identity::Issuer& issuer : issuers) {
     lines.push_back(fmt::format("{}, audience {}, {}, keys: {}", issuer.issuer, issuer.audience,
-                                fmt::join(algorithm_names(issuer), " "), fmt::join(key_ids(issuer), ", ")));
+                                fmt::join(algorithm_names(issuer), " "),
+                                fmt::join(key_ids(issuer), ", ")));
   }
   section("issuers", lines, "none");
 
   lines.clear();
   for (const auto& [id, upstream] : policy.upstreams) {
-    lines.push_back(fmt::format("{}, vertical {}: {}", id, upstream.vertical, fmt::join(upstream.command, " ")));
+    lines.push_back(fmt::format("{}, vertical {}: {}", id, upstream.vertical,
+                                fmt::join(upstream.command, " ")));
   }
   section("upstreams", lines, "none");
   section("roles", policy.role_names, "none: every grant will be refused as role_unknown");
@@ -141,14 +148,16 @@ int run(const Arguments& arguments, Context& context) {
   if (!policy) return refuse(context, arguments, policy.error());
   const Result<std::vector<identity::Issuer>> issuers = gateway::load_issuers(*policy);
   if (!issuers) return refuse(context, arguments, {issuers.error()});
-  context.out << (arguments.json ? as_json(*policy, *issuers) + "\n" : printable(as_text(*policy, *issuers)));
+  context.out << (arguments.json ? as_json(*policy, *issuers) + "\n"
+                                 : printable(as_text(*policy, *issuers)));
   return kOk;
 }
 
 }  // namespace
 
 Command check_command() {
-  return {.name = "check", .summary = "Load a policy directory; show what it says, or every error in it",
+  return {.name = "check",
+          .summary = "Load a policy directory; show what it says, or every error in it",
           .example = "zwinger check ./policy",
           .declare = [](Options& options) -> Run {
             auto arguments = std::make_shared<Arguments>();

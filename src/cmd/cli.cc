@@ -24,13 +24,13 @@ void Options::flag(const std::string& names, bool& into, const std::string& doc)
   impl_.app.add_flag(names, into, doc);
 }
 
-void Options::text(const std::string& names, std::string& into, const std::string& type, const std::string& doc,
-                   bool required) {
+void Options::text(const std::string& names, std::string& into, const std::string& type,
+                   const std::string& doc, bool required) {
   impl_.app.add_option(names, into, doc)->type_name(type)->required(required);
 }
 
-void Options::number(const std::string& names, std::optional<std::int64_t>& into, const std::string& doc,
-                     std::int64_t least, std::int64_t most) {
+void Options::number(const std::string& names, std::optional<std::int64_t>& into,
+                     const std::string& doc, std::int64_t least, std::int64_t most) {
   impl_.app.add_option(names, into, doc)
       ->type_name("NUMBER")
       ->check([least, most](const std::string& text) -> std::string {
@@ -42,14 +42,15 @@ void Options::number(const std::string& names, std::optional<std::int64_t>& into
       });
 }
 
-void Options::choice(const std::string& names, std::string& into, const std::vector<std::string>& among,
-                     const std::string& doc) {
-  impl_.app.add_option(names, into, doc)->type_name(fmt::format("{}", fmt::join(among, "|")))
+void Options::choice(const std::string& names, std::string& into,
+                     const std::vector<std::string>& among, const std::string& doc) {
+  impl_.app.add_option(names, into, doc)
+      ->type_name(fmt::format("{}", fmt::join(among, "|")))
       ->check(CLI::IsMember(among));
 }
 
-void Options::list(const std::string& names, std::vector<std::string>& into, const std::string& type,
-                   const std::string& doc, bool required) {
+void Options::list(const std::string& names, std::vector<std::string>& into,
+                   const std::string& type, const std::string& doc, bool required) {
   CLI::Option* option = impl_.app.add_option(names, into, doc)->type_name(type)->required(required);
   if (names.starts_with('-')) option->allow_extra_args(false);
 }
@@ -59,9 +60,9 @@ void Options::rest(std::vector<std::string>& into) { impl_.rest = &into; }
 namespace {
 
 std::vector<Command> all_commands() {
-  return {up_command(),          gateway_command(),    wrap_command(),       init_command(),
-          check_command(),       replay_command(),     token_keygen_command(), token_mint_command(),
-          token_show_command(),  ledger_show_command(), codes_command(),     reference_command(),
+  return {up_command(),         gateway_command(),     wrap_command(),         init_command(),
+          check_command(),      replay_command(),      token_keygen_command(), token_mint_command(),
+          token_show_command(), ledger_show_command(), codes_command(),        reference_command(),
           version_command()};
 }
 
@@ -99,15 +100,19 @@ std::pair<std::string, std::string> split(std::string_view name) {
 }
 
 // Whether `word` is among `known`; says what was probably meant when it is not.
-bool check_word(std::string_view word, const std::vector<std::string_view>& known, Context& context) {
+bool check_word(std::string_view word, const std::vector<std::string_view>& known,
+                Context& context) {
   if (word.starts_with('-') || std::ranges::find(known, word) != known.end()) return true;
   const std::string_view meant = gateway::config::nearest(word, known);
-  usage_error(context, meant.empty() ? fmt::format("there is no command '{}'; see 'zwinger --help'", word)
-                                     : fmt::format("there is no command '{}'; did you mean '{}'?", word, meant));
+  usage_error(context,
+              meant.empty()
+                  ? fmt::format("there is no command '{}'; see 'zwinger --help'", word)
+                  : fmt::format("there is no command '{}'; did you mean '{}'?", word, meant));
   return false;
 }
 
-bool check_words(std::span<const std::string> words, const std::vector<Command>& commands, Context& context) {
+bool check_words(std::span<const std::string> words, const std::vector<Command>& commands,
+                 Context& context) {
   std::vector<std::string_view> top;
   std::vector<std::string_view> inner;
   for (const Command& command : commands) {
@@ -115,7 +120,8 @@ bool check_words(std::span<const std::string> words, const std::vector<Command>&
     const std::size_t space = command.name.find(' ');
     const std::string_view first = command.name.substr(0, space);
     if (std::ranges::find(top, first) == top.end()) top.push_back(first);
-    if (space != std::string_view::npos && first == words[0]) inner.push_back(command.name.substr(space + 1));
+    if (space != std::string_view::npos && first == words[0])
+      inner.push_back(command.name.substr(space + 1));
   }
   if (!check_word(words[0], top, context)) return false;
   return inner.empty() || words.size() < 2 || check_word(words[1], inner, context);
@@ -126,7 +132,9 @@ int parse_and_run(std::span<const std::string> words, std::optional<std::vector<
   const std::vector<Command> commands = all_commands();
   if (!check_words(words, commands, context)) return kUsage;
 
-  CLI::App top("Zwinger stands between an MCP client and its servers and lets through what a grant covers.", "zwinger");
+  CLI::App top(
+      "Zwinger stands between an MCP client and its servers and lets through what a grant covers.",
+      "zwinger");
   top.require_subcommand(1);
   top.footer("Each command has a --help of its own, with an example.");
   std::vector<Declared> declared;
@@ -137,7 +145,8 @@ int parse_and_run(std::span<const std::string> words, std::optional<std::vector<
     if (!group.empty()) {
       CLI::App*& of_group = groups[group];
       if (of_group == nullptr) {
-        of_group = top.add_subcommand(group, std::ranges::find(kGroups, group, &Group::name)->summary);
+        of_group =
+            top.add_subcommand(group, std::ranges::find(kGroups, group, &Group::name)->summary);
         of_group->require_subcommand(1);
       }
       parent = of_group;
@@ -158,12 +167,15 @@ int parse_and_run(std::span<const std::string> words, std::optional<std::vector<
     context.out << top.help();
     return kOk;
   } catch (const CLI::ParseError& error) {
-    const std::string_view hint = words[0] == "wrap" ? " (the server's command stands behind --)" : "";
+    const std::string_view hint =
+        words[0] == "wrap" ? " (the server's command stands behind --)" : "";
     return usage_error(context, fmt::format("{}{}; see 'zwinger {}--help'", error.what(), hint,
                                             words[0].starts_with('-') ? "" : words[0] + " "));
   }
-  const auto chosen = std::ranges::find_if(declared, [](const Declared& each) { return each.app->parsed(); });
-  if (chosen->impl->rest != nullptr) *chosen->impl->rest = std::move(rest).value_or(std::vector<std::string>());
+  const auto chosen =
+      std::ranges::find_if(declared, [](const Declared& each) { return each.app->parsed(); });
+  if (chosen->impl->rest != nullptr)
+    *chosen->impl->rest = std::move(rest).value_or(std::vector<std::string>());
   return chosen->run(context);
 }
 
@@ -180,7 +192,8 @@ int run_command(std::span<const std::string> arguments, Context& context) {
   }
   // What stands behind "--" of `wrap` belongs to another program: no option parser may see it.
   const auto dashes = std::ranges::find(arguments, "--");
-  if (arguments[0] != "wrap" || dashes == arguments.end()) return parse_and_run(arguments, std::nullopt, context);
+  if (arguments[0] != "wrap" || dashes == arguments.end())
+    return parse_and_run(arguments, std::nullopt, context);
   return parse_and_run(arguments.first(static_cast<std::size_t>(dashes - arguments.begin())),
                        std::vector<std::string>(dashes + 1, arguments.end()), context);
 }

@@ -1,5 +1,5 @@
-// `zwinger codes`, and the hidden `zwinger reference`, which prints the files of docs/reference/ that are made from
-// tables in the program.
+// `zwinger codes`, and the hidden `zwinger reference`, which prints the files of docs/reference/
+// that are made from tables in the program.
 #include <fmt/format.h>
 
 #include <array>
@@ -24,7 +24,8 @@ std::string codes_markdown() {
   std::string out =
       "# Codes\n\n"
       "Made by `zwinger codes --markdown` from `src/base/codes.def`; do not edit.\n\n"
-      "Every denial, error and record names one of these. They are stable: a code keeps its meaning. Retryable\n"
+      "Every denial, error and record names one of these. They are stable: a code keeps its "
+      "meaning. Retryable\n"
       "means that the same request may succeed later without anybody changing anything.\n";
   std::string_view group;
   for (const Code code : kCodes) {
@@ -78,7 +79,8 @@ int print_reference(const std::string& name, Context& context) {
 }  // namespace
 
 Command codes_command() {
-  return {.name = "codes", .summary = "List every code that a denial or an error can carry",
+  return {.name = "codes",
+          .summary = "List every code that a denial or an error can carry",
           .example = "zwinger codes --json",
           .declare = [](Options& options) -> Run {
             struct Arguments {
@@ -101,11 +103,13 @@ Command codes_command() {
 }
 
 Command reference_command() {
-  return {.name = "reference", .summary = "Print a file of docs/reference/ that is made from the program",
+  return {.name = "reference",
+          .summary = "Print a file of docs/reference/ that is made from the program",
           .example = "zwinger reference policy.md > docs/reference/policy.md",
           .declare = [](Options& options) -> Run {
             auto name = std::make_shared<std::string>();
-            options.choice("name", *name, {"codes.md", "policy.md", "policy.schema.json"}, "Which file");
+            options.choice("name", *name, {"codes.md", "policy.md", "policy.schema.json"},
+                           "Which file");
             return [name](Context& context) {
               if (name->empty()) return usage_error(context, "name a file of docs/reference/");
               return print_reference(*name, context);

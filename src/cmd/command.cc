@@ -20,29 +20,36 @@ constexpr std::size_t kMaxInputBytes = std::size_t{1} << 20U;
 
 // The code point that begins `text`, which is well-formed and not empty, and its length.
 std::pair<std::uint32_t, std::size_t> first_code_point(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
+  const auto byte = [&](std::size_t i) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i]));
+  };
   const std::uint32_t lead = byte(0);
   if (lead < 0x80) return {lead, 1};
   if (lead < 0xE0) return {(lead & 0x1FU) << 6U | (byte(1) & 0x3FU), 2};
   if (lead < 0xF0) return {(lead & 0x0FU) << 12U | (byte(1) & 0x3FU) << 6U | (byte(2) & 0x3FU), 3};
-  return {(lead & 0x07U) << 18U | (byte(1) & 0x3FU) << 12U | (byte(2) & 0x3FU) << 6U | (byte(3) & 0x3FU), 4};
+  return {(lead & 0x07U) << 18U | (byte(1) & 0x3FU) << 12U | (byte(2) & 0x3FU) << 6U |
+              (byte(3) & 0x3FU),
+          4};
 }
 
 bool drives_a_terminal(std::uint32_t c) {
   const bool control = (c < 0x20 && c != '\n') || (c >= 0x7F && c <= 0x9F);
-  const bool direction = c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E) ||
-                         (c >= 0x2066 && c <= 0x2069);
+  const bool direction = c == 0x061C || c == 0x200E || c == 0x200F ||
+                         (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
   return control || direction;
 }
 
 // The XDG base directory specification ignores relative paths.
-Result<fs::path> xdg_folder(const Context& context, std::string_view variable, std::string_view below_home) {
+Result<fs::path> xdg_folder(const Context& context, std::string_view variable,
+                            std::string_view below_home) {
   if (const auto set = context.variable(variable); set && fs::path(*set).is_absolute()) {
     return fs::path(*set) / "zwinger";
   }
   const auto home = context.variable("HOME");
   if (!home || !fs::path(*home).is_absolute()) {
-    return fail(Code::usage, fmt::format("neither {} nor HOME is set, so the default folder is unknown", variable));
+    return fail(
+        Code::usage,
+        fmt::format("neither {} nor HOME is set, so the default folder is unknown", variable));
   }
   return fs::path(*home) / below_home / "zwinger";
 }
@@ -50,7 +57,8 @@ Result<fs::path> xdg_folder(const Context& context, std::string_view variable, s
 }  // namespace
 
 std::optional<std::string> Context::variable(std::string_view name) const {
-  const auto found = std::ranges::find(environment, name, &std::pair<std::string, std::string>::first);
+  const auto found =
+      std::ranges::find(environment, name, &std::pair<std::string, std::string>::first);
   if (found == environment.end()) return std::nullopt;
   return found->second;
 }

@@ -1,7 +1,7 @@
 // What every subcommand shares: the world it runs in, how it declares its options, what it returns.
 //
-// A subcommand is one file that gives one Command; cli.cc holds the list and is the only file that knows CLI11.
-// Main thread only.
+// A subcommand is one file that gives one Command; cli.cc holds the list and is the only file that
+// knows CLI11. Main thread only.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,8 @@ struct Context {
   [[nodiscard]] std::optional<std::string> variable(std::string_view name) const;
 };
 
-// Declares options. What they are stored in must live as long as the Run that uses it. `names` is CLI11's form:
+// Declares options. What they are stored in must live as long as the Run that uses it. `names` is
+// CLI11's form:
 // "--policy" for an option, "files" without dashes for what stands alone.
 class Options {
  public:
@@ -49,8 +50,8 @@ class Options {
   explicit Options(Impl& impl) : impl_(impl) {}
 
   void flag(const std::string& names, bool& into, const std::string& doc);
-  void text(const std::string& names, std::string& into, const std::string& type, const std::string& doc,
-            bool required = false);
+  void text(const std::string& names, std::string& into, const std::string& type,
+            const std::string& doc, bool required = false);
   void number(const std::string& names, std::optional<std::int64_t>& into, const std::string& doc,
               std::int64_t least, std::int64_t most);
   void choice(const std::string& names, std::string& into, const std::vector<std::string>& among,
@@ -93,23 +94,27 @@ struct Command {
 // The whole command line without the program's name.
 [[nodiscard]] int run_command(std::span<const std::string> arguments, Context& context);
 
-// --- what more than one of them needs -----------------------------------------------------------------
+// --- what more than one of them needs
+// -----------------------------------------------------------------
 
-// Text from anywhere, fit for a terminal: control characters, other than line breaks, and characters that
-// change the direction of writing are escaped; bytes that are not UTF-8 become '?'.
+// Text from anywhere, fit for a terminal: control characters, other than line breaks, and
+// characters that change the direction of writing are escaped; bytes that are not UTF-8 become '?'.
 [[nodiscard]] std::string printable(std::string_view text);
 // "zwinger: CODE: message (where)" on standard error; gives `exit_code` back.
 int report(Context& context, const Error& error, int exit_code);
 int report(Context& context, const std::vector<Error>& errors, int exit_code);
 
-// $XDG_CONFIG_HOME/zwinger and $XDG_STATE_HOME/zwinger with their defaults below $HOME. Errors: usage.
+// $XDG_CONFIG_HOME/zwinger and $XDG_STATE_HOME/zwinger with their defaults below $HOME. Errors:
+// usage.
 [[nodiscard]] Result<std::filesystem::path> config_folder(const Context& context);
 [[nodiscard]] Result<std::filesystem::path> state_folder(const Context& context);
 // The directory of --policy, or the default one where `given` is empty. Errors: usage.
-[[nodiscard]] Result<std::filesystem::path> policy_directory(const Context& context, const std::string& given);
+[[nodiscard]] Result<std::filesystem::path> policy_directory(const Context& context,
+                                                             const std::string& given);
 // Reads the policy for a command that cannot go on without one. Every error is reported.
 [[nodiscard]] std::optional<gateway::Policy> load_policy_or_report(
-    Context& context, const std::string& given, gateway::KeySets key_sets = gateway::KeySets::required);
+    Context& context, const std::string& given,
+    gateway::KeySets key_sets = gateway::KeySets::required);
 // "usage: ..." for what the option parser cannot know.
 int usage_error(Context& context, std::string message);
 

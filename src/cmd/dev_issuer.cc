@@ -20,7 +20,8 @@ namespace {
 
 constexpr std::size_t kMaxKeyBytes = std::size_t{64} << 10U;
 
-// RFC 7638 section 3: SHA-256 of the required members, in lexicographic order and without white space.
+// RFC 7638 section 3: SHA-256 of the required members, in lexicographic order and without white
+// space.
 Result<std::string> thumbprint(std::string jwk) {
   ZWINGER_TRY(const json::Document document, json::Document::parse(std::move(jwk)));
   json::Writer canonical;
@@ -49,7 +50,8 @@ Result<crypto::SigningKey> read_dev_key(const fs::path& state_dir) {
   const fs::path path = state_dir / kDevKeyFile;
   std::error_code ec;
   if (!fs::exists(path, ec)) {
-    return fail(Code::grant_file, "there is no development key; 'zwinger token keygen' makes one", path.string());
+    return fail(Code::grant_file, "there is no development key; 'zwinger token keygen' makes one",
+                path.string());
   }
   ZWINGER_TRY(const std::string pem, read_private_file(path, kMaxKeyBytes));
   return with_id(pem);
@@ -58,7 +60,8 @@ Result<crypto::SigningKey> read_dev_key(const fs::path& state_dir) {
 Result<crypto::SigningKey> make_dev_key(const fs::path& state_dir, crypto::Algorithm algorithm) {
   const fs::path path = state_dir / kDevKeyFile;
   std::error_code ec;
-  if (fs::symlink_status(path, ec).type() != fs::file_type::not_found) return read_dev_key(state_dir);
+  if (fs::symlink_status(path, ec).type() != fs::file_type::not_found)
+    return read_dev_key(state_dir);
   ZWINGER_TRY(const crypto::SigningKey key, crypto::SigningKey::generate(algorithm, ""));
   ZWINGER_TRY(const std::string pem, key.to_pem());
   ZWINGER_CHECK_OK(write_file_atomically(path, pem, 0600));
@@ -75,7 +78,8 @@ Result<bool> publish(const crypto::SigningKey& key, const fs::path& jwks_file) {
     ZWINGER_TRY(std::string text, read_file(jwks_file, kMaxKeyBytes));
     ZWINGER_TRY(const json::Document old, json::Document::parse(std::move(text)));
     const auto list = old.root().find("keys");
-    if (!list || !list->is_array()) return fail(Code::jwks_invalid, "this is no key set", jwks_file.string());
+    if (!list || !list->is_array())
+      return fail(Code::jwks_invalid, "this is no key set", jwks_file.string());
     for (const json::Value each : list->children()) {
       const auto kid = each.find("kid");
       if (kid && kid->is_string() && kid->string() == id) return false;
@@ -83,7 +87,8 @@ Result<bool> publish(const crypto::SigningKey& key, const fs::path& jwks_file) {
     }
   }
   keys.raw(jwk);
-  ZWINGER_TRY(const json::Document set, json::Document::parse(std::move(keys.end_array().end_object()).take()));
+  ZWINGER_TRY(const json::Document set,
+              json::Document::parse(std::move(keys.end_array().end_object()).take()));
   ZWINGER_CHECK_OK(write_file_atomically(jwks_file, pretty(set.root()) + "\n", 0644));
   return true;
 }

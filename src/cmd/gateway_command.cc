@@ -31,7 +31,8 @@ int run(const Arguments& arguments, Context& context) {
   if (policy->mode == gateway::Mode::development) log->warn("development mode: not for production");
   const auto on_ready = [&](const gateway::Ready& ready) {
     const ReadyLine line{.endpoints = ready.endpoints, .pid = ::getpid()};
-    context.out << (arguments.json ? line.to_json() + "\n" : printable(line.to_text())) << std::flush;
+    context.out << (arguments.json ? line.to_json() + "\n" : printable(line.to_text()))
+                << std::flush;
   };
   const auto done = gateway::run_gateway(
       *policy, {.clock = context.clock, .random = context.random, .log = *log}, on_ready);
@@ -41,7 +42,8 @@ int run(const Arguments& arguments, Context& context) {
 }  // namespace
 
 Command gateway_command() {
-  return {.name = "gateway", .summary = "Run the gateway; 'zwinger up' does and restarts it",
+  return {.name = "gateway",
+          .summary = "Run the gateway; 'zwinger up' does and restarts it",
           .example = "zwinger gateway --policy ./policy",
           .declare = [](Options& options) -> Run {
             auto arguments = std::make_shared<Arguments>();

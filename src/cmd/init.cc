@@ -1,4 +1,5 @@
-// `zwinger init`: a starter policy directory for a gateway, or with --allow the local grant for `zwinger wrap`.
+// `zwinger init`: a starter policy directory for a gateway, or with --allow the local grant for
+// `zwinger wrap`.
 #include <fmt/format.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -30,7 +31,8 @@ struct Arguments {
   bool force = false;
 };
 
-constexpr std::string_view kStarterPolicy = R"(# The policy of one gateway. 'zwinger check' shows what it says, or every error in it.
+constexpr std::string_view kStarterPolicy =
+    R"(# The policy of one gateway. 'zwinger check' shows what it says, or every error in it.
 
 # development: 'zwinger token mint' works. production: tokens come from your identity provider.
 mode: development
@@ -107,7 +109,8 @@ Result<fs::path> write_policy(const Arguments& arguments, Context& context) {
   const fs::path grant = directory / "grants" / "example.json";
   ZWINGER_CHECK_OK(refuse_to_overwrite({policy, jwks, grant}, arguments.force));
   if (arguments.policy.empty()) ZWINGER_CHECK_OK(make_config_folder(directory.parent_path()));
-  ZWINGER_TRY(const crypto::SigningKey key, make_dev_key(directory / "state", crypto::Algorithm::es256));
+  ZWINGER_TRY(const crypto::SigningKey key,
+              make_dev_key(directory / "state", crypto::Algorithm::es256));
   std::error_code ec;
   fs::remove(jwks, ec);
   ZWINGER_CHECK_OK(publish(key, jwks));
@@ -118,15 +121,20 @@ Result<fs::path> write_policy(const Arguments& arguments, Context& context) {
 }
 
 std::string user_name() {
-  const struct passwd* entry = ::getpwuid(::geteuid());  // NOLINT(concurrency-mt-unsafe): one thread
-  return entry != nullptr && entry->pw_name[0] != '\0' ? entry->pw_name : fmt::format("uid-{}", ::geteuid());
+  const struct passwd* entry =
+      ::getpwuid(::geteuid());  // NOLINT(concurrency-mt-unsafe): one thread
+  return entry != nullptr && entry->pw_name[0] != '\0' ? entry->pw_name
+                                                       : fmt::format("uid-{}", ::geteuid());
 }
 
 Result<fs::path> write_grant(const Arguments& arguments, Context& context) {
   for (const std::string& glob : arguments.allow) {
     ZWINGER_CHECK_OK(text::Glob::parse(glob));
     if (!glob.contains('/')) {
-      return fail(Code::usage, fmt::format("'{}' can match no tool: a glob is over upstream/tool, such as 'server/*'", glob));
+      return fail(
+          Code::usage,
+          fmt::format("'{}' can match no tool: a glob is over upstream/tool, such as 'server/*'",
+                      glob));
     }
   }
   ZWINGER_TRY(const fs::path folder, config_folder(context));
@@ -144,7 +152,8 @@ Result<fs::path> write_grant(const Arguments& arguments, Context& context) {
   out.key("toolsInScope").begin_array();
   for (const std::string& glob : arguments.allow) out.string(glob);
   out.end_array().end_object();
-  ZWINGER_TRY(const json::Document grant, json::Document::parse(std::move(out.end_object()).take()));
+  ZWINGER_TRY(const json::Document grant,
+              json::Document::parse(std::move(out.end_object()).take()));
   ZWINGER_CHECK_OK(write_file_atomically(path, pretty(grant.root()) + "\n", 0600));
   return path;
 }
@@ -155,36 +164,41 @@ int run(const Arguments& arguments, Context& context) {
     const Result<fs::path> directory = write_policy(arguments, context);
     if (!directory) return report(context, directory.error(), kUsage);
     const std::string option = arguments.policy.empty() ? "" : " --policy " + arguments.policy;
-    context.out << printable(fmt::format(
-        "Wrote a development policy to {0}\n"
-        "  {0}/zwinger.yaml         what the gateway does; read and change it\n"
-        "  {0}/grants/example.json  a grant to begin with\n"
-        "Next:\n"
-        "  zwinger up{1}\n"
-        "  zwinger token mint{1} --subject me --grant {0}/grants/example.json\n",
-        directory->string(), option));
+    context.out << printable(
+        fmt::format("Wrote a development policy to {0}\n"
+                    "  {0}/zwinger.yaml         what the gateway does; read and change it\n"
+                    "  {0}/grants/example.json  a grant to begin with\n"
+                    "Next:\n"
+                    "  zwinger up{1}\n"
+                    "  zwinger token mint{1} --subject me --grant {0}/grants/example.json\n",
+                    directory->string(), option));
     return kOk;
   }
   if (!arguments.policy.empty()) {
-    return usage_error(context, "--allow writes the local grant, which belongs to no policy directory");
+    return usage_error(context,
+                       "--allow writes the local grant, which belongs to no policy directory");
   }
   const Result<fs::path> path = write_grant(arguments, context);
   if (!path) return report(context, path.error(), kUsage);
-  context.out << printable(fmt::format("Wrote a grant for {} days to {}\nNext:\n  zwinger wrap -- COMMAND OF AN MCP SERVER\n",
-                                       arguments.days.value_or(kDefaultDays), path->string()));
+  context.out << printable(fmt::format(
+      "Wrote a grant for {} days to {}\nNext:\n  zwinger wrap -- COMMAND OF AN MCP SERVER\n",
+      arguments.days.value_or(kDefaultDays), path->string()));
   return kOk;
 }
 
 }  // namespace
 
 Command init_command() {
-  return {.name = "init", .summary = "Write a starter policy directory, or with --allow a grant for 'zwinger wrap'",
+  return {.name = "init",
+          .summary = "Write a starter policy directory, or with --allow a grant for 'zwinger wrap'",
           .example = "zwinger init --allow 'server/read_*' --days 7",
           .declare = [](Options& options) -> Run {
             auto arguments = std::make_shared<Arguments>();
             options.text("--policy", arguments->policy, "DIR", "The policy directory to write");
-            options.list("--allow", arguments->allow, "GLOB", "A tool that the local grant allows, as upstream/tool");
-            options.number("--days", arguments->days, "How long the local grant is valid; default 30", 1, 366);
+            options.list("--allow", arguments->allow, "GLOB",
+                         "A tool that the local grant allows, as upstream/tool");
+            options.number("--days", arguments->days,
+                           "How long the local grant is valid; default 30", 1, 366);
             options.flag("--force", arguments->force, "Write over what exists");
             return [arguments](Context& context) { return run(*arguments, context); };
           }};

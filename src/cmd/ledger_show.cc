@@ -49,7 +49,8 @@ class Table {
       Row& row = decided != open_.end() ? rows_[decided->second] : add(leaf, call);
       row.status = text_of(leaf, "status");
       // The decision said ok; what went wrong afterwards is the outcome's to say.
-      if (std::string reason = text_of(leaf, "reason"); !reason.empty()) row.reason = std::move(reason);
+      if (std::string reason = text_of(leaf, "reason"); !reason.empty())
+        row.reason = std::move(reason);
       if (const auto us = number_of(leaf, "duration_us")) {
         row.milliseconds = fmt::format("{}.{:03}", *us / 1000, *us % 1000);
       }
@@ -72,37 +73,53 @@ class Table {
   Row& add(json::Value leaf, const std::string& call) {
     const std::string upstream = text_of(leaf, "upstream");
     const std::string tool = text_of(leaf, "tool");
-    rows_.push_back({.time = text_of(leaf, "time"), .call = call, .who = text_of(leaf, "subject"),
-                     .what = tool.empty() ? fmt::format("{}{}{}", upstream, upstream.empty() ? "" : " ", text_of(leaf, "method"))
-                                          : fmt::format("{}/{}", upstream, tool),
-                     .verdict = text_of(leaf, "verdict"), .reason = text_of(leaf, "reason"), .status = {},
+    rows_.push_back({.time = text_of(leaf, "time"),
+                     .call = call,
+                     .who = text_of(leaf, "subject"),
+                     .what = tool.empty()
+                                 ? fmt::format("{}{}{}", upstream, upstream.empty() ? "" : " ",
+                                               text_of(leaf, "method"))
+                                 : fmt::format("{}/{}", upstream, tool),
+                     .verdict = text_of(leaf, "verdict"),
+                     .reason = text_of(leaf, "reason"),
+                     .status = {},
                      .milliseconds = {}});
     return rows_.back();
   }
 
   std::vector<Row> rows_;
-  std::unordered_map<std::string, std::size_t> open_;  // call id -> row of a decision without outcome
+  std::unordered_map<std::string, std::size_t>
+      open_;  // call id -> row of a decision without outcome
 };
 
 std::string render(std::span<const Row> rows) {
-  static constexpr std::array kColumns = {&Row::time,   &Row::call,   &Row::who,    &Row::what,
-                                          &Row::verdict, &Row::reason, &Row::status, &Row::milliseconds};
-  const Row titles{.time = "time", .call = "call", .who = "who", .what = "upstream/tool", .verdict = "verdict",
-                   .reason = "reason", .status = "status", .milliseconds = "ms"};
+  static constexpr std::array kColumns = {&Row::time,   &Row::call,        &Row::who,
+                                          &Row::what,   &Row::verdict,     &Row::reason,
+                                          &Row::status, &Row::milliseconds};
+  const Row titles{.time = "time",
+                   .call = "call",
+                   .who = "who",
+                   .what = "upstream/tool",
+                   .verdict = "verdict",
+                   .reason = "reason",
+                   .status = "status",
+                   .milliseconds = "ms"};
   const auto cell = [](const Row& row, std::string Row::* column) {
     const std::string text = printable(row.*column);
     return text.empty() ? std::string("-") : text;
   };
   std::array<std::size_t, kColumns.size()> widths{};
   const auto measure = [&](const Row& row) {
-    for (std::size_t i = 0; i < widths.size(); ++i) widths.at(i) = std::max(widths.at(i), cell(row, kColumns.at(i)).size());
+    for (std::size_t i = 0; i < widths.size(); ++i)
+      widths.at(i) = std::max(widths.at(i), cell(row, kColumns.at(i)).size());
   };
   measure(titles);
   for (const Row& row : rows) measure(row);
   std::string out;
   const auto print = [&](const Row& row) {
     std::string line;
-    for (std::size_t i = 0; i < widths.size(); ++i) line += fmt::format("{:<{}}  ", cell(row, kColumns.at(i)), widths.at(i));
+    for (std::size_t i = 0; i < widths.size(); ++i)
+      line += fmt::format("{:<{}}  ", cell(row, kColumns.at(i)), widths.at(i));
     line.resize(line.find_last_not_of(' ') + 1);
     std::ranges::replace(line, '\n', ' ');
     out += line + "\n";
@@ -153,8 +170,9 @@ int run(const Arguments& arguments, Context& context) {
       damaged = true;
       report(context, *read->damage, kNo);
     } else if (read->tail_bytes > 0) {
-      context.err << printable(fmt::format("zwinger: the last {} bytes are a write that was cut off; no answer left for it ({})\n",
-                                           read->tail_bytes, segment.string()));
+      context.err << printable(fmt::format(
+          "zwinger: the last {} bytes are a write that was cut off; no answer left for it ({})\n",
+          read->tail_bytes, segment.string()));
     }
   }
   for (const std::string& line : lines) context.out << line << '\n';
@@ -169,14 +187,18 @@ int run(const Arguments& arguments, Context& context) {
 }  // namespace
 
 Command ledger_show_command() {
-  return {.name = "ledger show", .summary = "Show the record: what was asked, decided and answered",
+  return {.name = "ledger show",
+          .summary = "Show the record: what was asked, decided and answered",
           .example = "zwinger ledger show --policy ./policy --last 20",
           .declare = [](Options& options) -> Run {
             auto arguments = std::make_shared<Arguments>();
-            options.text("--policy", arguments->policy, "DIR", "The policy directory whose record to show");
-            options.text("--state", arguments->state, "DIR", "The state directory itself, for the record of 'zwinger wrap'");
+            options.text("--policy", arguments->policy, "DIR",
+                         "The policy directory whose record to show");
+            options.text("--state", arguments->state, "DIR",
+                         "The state directory itself, for the record of 'zwinger wrap'");
             options.text("--call", arguments->call, "ID", "Only this call");
-            options.number("--last", arguments->last, "Only the last rows, or with --json leaves", 1, 1'000'000'000);
+            options.number("--last", arguments->last, "Only the last rows, or with --json leaves",
+                           1, 1'000'000'000);
             options.flag("--json", arguments->json, "The leaves as they are, one a line");
             return [arguments](Context& context) { return run(*arguments, context); };
           }};

@@ -45,7 +45,8 @@ int run(const Arguments& arguments, Context& context) {
     policy = load_policy_or_report(context, arguments.policy);
     if (!policy) return kUsage;
   } else {
-    context.err << "zwinger: without --policy roles do not restrict and every upstream counts as shared\n";
+    context.err
+        << "zwinger: without --policy roles do not restrict and every upstream counts as shared\n";
   }
   for (const std::string& name : arguments.files) {
     std::ifstream file;
@@ -53,11 +54,14 @@ int run(const Arguments& arguments, Context& context) {
       std::error_code ec;
       file.open(name, std::ios::binary);
       if (!file || std::filesystem::is_directory(name, ec)) {
-        return report(context, {.code = Code::io, .message = "the file cannot be opened", .where = name}, kUsage);
+        return report(context,
+                      {.code = Code::io, .message = "the file cannot be opened", .where = name},
+                      kUsage);
       }
     }
-    const auto done = replay(name == "-" ? context.in : file, name, arguments.files.size() > 1 ? name : "",
-                             policy ? &*policy : nullptr, context);
+    const auto done =
+        replay(name == "-" ? context.in : file, name, arguments.files.size() > 1 ? name : "",
+               policy ? &*policy : nullptr, context);
     if (!done) {
       context.out.flush();
       return report(context, done.error(), kUsage);
@@ -69,16 +73,18 @@ int run(const Arguments& arguments, Context& context) {
 }  // namespace
 
 Command replay_command() {
-  return {.name = "replay", .summary = "Judge recorded sessions again, without upstreams",
+  return {.name = "replay",
+          .summary = "Judge recorded sessions again, without upstreams",
           .example = "zwinger replay --policy ./policy session.jsonl",
           .declare = [](Options& options) -> Run {
             auto arguments = std::make_shared<Arguments>();
-            options.text("--policy", arguments->policy, "DIR",
-                         "The policy directory; without it roles do not restrict and upstreams are shared");
+            options.text(
+                "--policy", arguments->policy, "DIR",
+                "The policy directory; without it roles do not restrict and upstreams are shared");
             options.choice("--approvals", arguments->approvals, {"none", "all"},
                            "How requests for approval are answered");
-            options.list("files", arguments->files, "FILE", "Sessions as JSON Lines, one a file; - is standard input",
-                         true);
+            options.list("files", arguments->files, "FILE",
+                         "Sessions as JSON Lines, one a file; - is standard input", true);
             return [arguments](Context& context) { return run(*arguments, context); };
           }};
 }

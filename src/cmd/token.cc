@@ -29,18 +29,22 @@ std::string when(UnixSeconds at) {
 Result<void> check_mode(const gateway::Policy& policy) {
   if (policy.mode == gateway::Mode::development) return {};
   return fail(Code::policy_mode,
-              "tokens are made and shown in development mode only; in production they come from an identity provider",
+              "tokens are made and shown in development mode only; in production they come from an "
+              "identity provider",
               (policy.directory / gateway::kPolicyFile).string());
 }
 
 // The issuer of this name, or the only one.
-Result<const gateway::IssuerConfig*> choose_issuer(const gateway::Policy& policy, const std::string& name) {
+Result<const gateway::IssuerConfig*> choose_issuer(const gateway::Policy& policy,
+                                                   const std::string& name) {
   const auto& all = policy.issuers;
   if (all.empty()) return fail(Code::usage, "the policy names no issuer");
   if (name.empty() && all.size() == 1) return &all.front();
-  if (name.empty()) return fail(Code::usage, "the policy names several issuers: choose one with --issuer");
+  if (name.empty())
+    return fail(Code::usage, "the policy names several issuers: choose one with --issuer");
   const auto found = std::ranges::find(all, name, &gateway::IssuerConfig::issuer);
-  if (found == all.end()) return fail(Code::usage, fmt::format("the policy names no issuer '{}'", name));
+  if (found == all.end())
+    return fail(Code::usage, fmt::format("the policy names no issuer '{}'", name));
   return &*found;
 }
 
@@ -54,7 +58,8 @@ Result<void> check_algorithm(const crypto::SigningKey& key, const gateway::Issue
 
 int exit_code_of(const Error& error) { return error.code == Code::policy_mode ? kNo : kUsage; }
 
-// --- keygen -----------------------------------------------------------------------------------------
+// --- keygen
+// -----------------------------------------------------------------------------------------
 
 struct KeygenArguments {
   std::string policy;
@@ -64,7 +69,8 @@ struct KeygenArguments {
 Result<std::string> keygen(const gateway::Policy& policy, const KeygenArguments& arguments) {
   ZWINGER_CHECK_OK(check_mode(policy));
   ZWINGER_TRY(const gateway::IssuerConfig* issuer, choose_issuer(policy, arguments.issuer));
-  ZWINGER_TRY(const crypto::SigningKey key, make_dev_key(policy.state_dir, issuer->algorithms.front()));
+  ZWINGER_TRY(const crypto::SigningKey key,
+              make_dev_key(policy.state_dir, issuer->algorithms.front()));
   ZWINGER_CHECK_OK(check_algorithm(key, *issuer));
   ZWINGER_TRY(const std::string id, key_id(key));
   ZWINGER_TRY(const bool added, publish(key, issuer->jwks_file));
@@ -73,7 +79,8 @@ Result<std::string> keygen(const gateway::Policy& policy, const KeygenArguments&
 }
 
 int run_keygen(const KeygenArguments& arguments, Context& context) {
-  const auto policy = load_policy_or_report(context, arguments.policy, gateway::KeySets::not_needed);
+  const auto policy =
+      load_policy_or_report(context, arguments.policy, gateway::KeySets::not_needed);
   if (!policy) return kUsage;
   const Result<std::string> done = keygen(*policy, arguments);
   if (!done) return report(context, done.error(), exit_code_of(done.error()));
@@ -82,7 +89,8 @@ int run_keygen(const KeygenArguments& arguments, Context& context) {
   return kOk;
 }
 
-// --- mint -------------------------------------------------------------------------------------------
+// --- mint
+// -------------------------------------------------------------------------------------------
 
 struct MintArguments {
   std::string policy;
@@ -102,8 +110,8 @@ Result<void> check_published(const crypto::SigningKey& key, const gateway::Issue
               issuer.jwks_file.string());
 }
 
-std::string payload_of(const gateway::IssuerConfig& issuer, const MintArguments& arguments, json::Value grant,
-                       Context& context) {
+std::string payload_of(const gateway::IssuerConfig& issuer, const MintArguments& arguments,
+                       json::Value grant, Context& context) {
   const UnixSeconds now = context.clock.unix_seconds();
   json::Writer out;
   out.begin_object();
@@ -117,7 +125,8 @@ std::string payload_of(const gateway::IssuerConfig& issuer, const MintArguments&
   return std::move(out.end_object()).take();
 }
 
-Result<std::string> mint(const gateway::Policy& policy, const MintArguments& arguments, Context& context) {
+Result<std::string> mint(const gateway::Policy& policy, const MintArguments& arguments,
+                         Context& context) {
   ZWINGER_CHECK_OK(check_mode(policy));
   ZWINGER_TRY(const gateway::IssuerConfig* issuer, choose_issuer(policy, arguments.issuer));
   ZWINGER_TRY(const crypto::SigningKey key, read_dev_key(policy.state_dir));
@@ -128,13 +137,15 @@ Result<std::string> mint(const gateway::Policy& policy, const MintArguments& arg
   ZWINGER_TRY(const json::Document payload,
               json::Document::parse(payload_of(*issuer, arguments, grant.root(), context)));
   // As the gateway will read it: a token that nobody could use is not made.
-  ZWINGER_TRY(const identity::Authenticated who, identity::read_claims(payload.root(), identity::Proof::jwt));
+  ZWINGER_TRY(const identity::Authenticated who,
+              identity::read_claims(payload.root(), identity::Proof::jwt));
   if (!who.grant) return std::unexpected(who.grant.error());
   return key.sign_jwt(payload.text());
 }
 
 int run_mint(const MintArguments& arguments, Context& context) {
-  if (arguments.ttl && arguments.expires_at) return usage_error(context, "choose one of --ttl and --expires-at");
+  if (arguments.ttl && arguments.expires_at)
+    return usage_error(context, "choose one of --ttl and --expires-at");
   const auto policy = load_policy_or_report(context, arguments.policy);
   if (!policy) return kUsage;
   const Result<std::string> token = mint(*policy, arguments, context);
@@ -144,7 +155,8 @@ int run_mint(const MintArguments& arguments, Context& context) {
   return kOk;
 }
 
-// --- show -------------------------------------------------------------------------------------------
+// --- show
+// -------------------------------------------------------------------------------------------
 
 struct ShowArguments {
   std::string policy;
@@ -159,14 +171,18 @@ std::string meaning_of(json::Value claims, UnixSeconds now, std::string& reason)
     return "nothing is allowed: " + error.to_string();
   };
   if (!who) return nothing(who.error());
-  if (const auto valid = identity::check_time(who->principal, now); !valid) return nothing(valid.error());
+  if (const auto valid = identity::check_time(who->principal, now); !valid)
+    return nothing(valid.error());
   if (!who->grant) return nothing(who->grant.error());
   reason = "ok";
   const grant::Grant& grant = **who->grant;
-  const auto word = [](const std::string& value) { return value.empty() ? std::string("none") : value; };
-  return fmt::format("{} may do what the grant says until {}\nrole {}, tenant {}, task {}, session {}",
-                     who->principal.subject, when(who->principal.expires), word(grant.role()), word(grant.tenant()),
-                     word(grant.task_id()), who->principal.session);
+  const auto word = [](const std::string& value) {
+    return value.empty() ? std::string("none") : value;
+  };
+  return fmt::format(
+      "{} may do what the grant says until {}\nrole {}, tenant {}, task {}, session {}",
+      who->principal.subject, when(who->principal.expires), word(grant.role()),
+      word(grant.tenant()), word(grant.task_id()), who->principal.session);
 }
 
 // A policy that is there must be for development; without one there is nothing to protect.
@@ -174,7 +190,8 @@ Result<bool> may_show(const ShowArguments& arguments, Context& context) {
   ZWINGER_TRY(const std::filesystem::path directory, policy_directory(context, arguments.policy));
   std::error_code ec;
   if (arguments.policy.empty() && !std::filesystem::exists(directory, ec)) return true;
-  const auto policy = load_policy_or_report(context, arguments.policy, gateway::KeySets::not_needed);
+  const auto policy =
+      load_policy_or_report(context, arguments.policy, gateway::KeySets::not_needed);
   if (!policy) return false;
   ZWINGER_CHECK_OK(check_mode(*policy));
   return true;
@@ -215,40 +232,47 @@ int run_show(const ShowArguments& arguments, Context& context) {
 }  // namespace
 
 Command token_keygen_command() {
-  return {.name = "token keygen", .summary = "Make the development key (development mode only)",
+  return {.name = "token keygen",
+          .summary = "Make the development key (development mode only)",
           .example = "zwinger token keygen --policy ./policy",
           .declare = [](Options& options) -> Run {
             auto arguments = std::make_shared<KeygenArguments>();
             options.text("--policy", arguments->policy, "DIR", "The policy directory");
-            options.text("--issuer", arguments->issuer, "ISS", "Which issuer, where the policy has several");
+            options.text("--issuer", arguments->issuer, "ISS",
+                         "Which issuer, where the policy has several");
             return [arguments](Context& context) { return run_keygen(*arguments, context); };
           }};
 }
 
 Command token_mint_command() {
-  return {.name = "token mint", .summary = "Sign a token with the development key (development mode only)",
+  return {.name = "token mint",
+          .summary = "Sign a token with the development key (development mode only)",
           .example = "zwinger token mint --subject emma --grant policy/grants/example.json",
           .declare = [](Options& options) -> Run {
             auto arguments = std::make_shared<MintArguments>();
             options.text("--policy", arguments->policy, "DIR", "The policy directory");
-            options.text("--issuer", arguments->issuer, "ISS", "Which issuer, where the policy has several");
+            options.text("--issuer", arguments->issuer, "ISS",
+                         "Which issuer, where the policy has several");
             options.text("--subject", arguments->subject, "SUBJECT", "Who the token is for", true);
-            options.text("--grant", arguments->grant, "FILE", "The grant, the value of the claim 'atr'; - is standard input",
-                         true);
-            options.number("--ttl", arguments->ttl, "Seconds until it expires; default 3600", 1, kMaxTtl);
-            options.number("--expires-at", arguments->expires_at, "When it expires, in Unix seconds", 0,
-                           253'402'300'799);
+            options.text("--grant", arguments->grant, "FILE",
+                         "The grant, the value of the claim 'atr'; - is standard input", true);
+            options.number("--ttl", arguments->ttl, "Seconds until it expires; default 3600", 1,
+                           kMaxTtl);
+            options.number("--expires-at", arguments->expires_at,
+                           "When it expires, in Unix seconds", 0, 253'402'300'799);
             return [arguments](Context& context) { return run_mint(*arguments, context); };
           }};
 }
 
 Command token_show_command() {
-  return {.name = "token show", .summary = "Show what a token says, without checking its signature",
+  return {.name = "token show",
+          .summary = "Show what a token says, without checking its signature",
           .example = "zwinger token mint --subject emma --grant grant.json | zwinger token show -",
           .declare = [](Options& options) -> Run {
             auto arguments = std::make_shared<ShowArguments>();
             options.text("--policy", arguments->policy, "DIR", "The policy directory");
-            options.text("token", arguments->token, "TOKEN", "The token; - or nothing is standard input");
+            options.text("token", arguments->token, "TOKEN",
+                         "The token; - or nothing is standard input");
             options.flag("--json", arguments->json, "One JSON object");
             return [arguments](Context& context) { return run_show(*arguments, context); };
           }};

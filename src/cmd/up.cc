@@ -21,8 +21,9 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kFirstPause = 200ms;
 constexpr std::chrono::milliseconds kLongestPause = 10s;
-constexpr auto kHealthyAfter = 30s;   // a gateway that lived this long begins with the first pause again
-constexpr auto kStopGrace = 15s;      // longer than the gateway's own draining
+constexpr auto kHealthyAfter =
+    30s;  // a gateway that lived this long begins with the first pause again
+constexpr auto kStopGrace = 15s;  // longer than the gateway's own draining
 constexpr std::size_t kMaxLine = std::size_t{256} << 10U;
 
 struct Arguments {
@@ -157,7 +158,8 @@ int run(const Arguments& arguments, Context& context) {
   const Result<std::filesystem::path> directory = policy_directory(context, arguments.policy);
   if (!directory) return report(context, directory.error(), kUsage);
   net::ProcessOptions child;
-  child.command = {context.executable.string(), "gateway", "--policy", directory->string(), "--json"};
+  child.command = {context.executable.string(), "gateway", "--policy", directory->string(),
+                   "--json"};
   child.environment = context.environment;
   child.inherit_stderr = true;
   const std::unique_ptr<Log> log = make_stderr_log(LogLevel::info);
@@ -167,12 +169,14 @@ int run(const Arguments& arguments, Context& context) {
 }  // namespace
 
 Command up_command() {
-  return {.name = "up", .summary = "Run everything on this host, and restart what dies",
+  return {.name = "up",
+          .summary = "Run everything on this host, and restart what dies",
           .example = "zwinger up --policy ./policy",
           .declare = [](Options& options) -> Run {
             auto arguments = std::make_shared<Arguments>();
             options.text("--policy", arguments->policy, "DIR", "The policy directory");
-            options.flag("--json", arguments->json, "Say in one JSON line each time the gateway is ready");
+            options.flag("--json", arguments->json,
+                         "Say in one JSON line each time the gateway is ready");
             return [arguments](Context& context) { return run(*arguments, context); };
           }};
 }

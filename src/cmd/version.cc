@@ -5,7 +5,9 @@
 namespace zwinger::cmd {
 
 Command version_command() {
-  return {.name = "version", .summary = "Print the version", .example = "zwinger version",
+  return {.name = "version",
+          .summary = "Print the version",
+          .example = "zwinger version",
           .declare = [](Options& /*none*/) -> Run {
             return [](Context& context) {
               context.out << "zwinger " ZWINGER_VERSION "\n";

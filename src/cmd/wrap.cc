@@ -26,8 +26,10 @@ Result<gateway::WrapOptions> options_of(const Arguments& arguments, const gatewa
     return fail(Code::usage, "an upstream id is 1 to 32 characters of a-z, 0-9 and '-'", "--id");
   }
   if (policy != nullptr && !policy->vertical_of(arguments.id)) {
-    return fail(Code::upstream_unknown, fmt::format("the policy has no upstream '{}', so its vertical is unknown", arguments.id),
-                "--id");
+    return fail(
+        Code::upstream_unknown,
+        fmt::format("the policy has no upstream '{}', so its vertical is unknown", arguments.id),
+        "--id");
   }
   if (policy != nullptr) {
     options.state_dir = policy->state_dir;
@@ -44,31 +46,40 @@ Result<gateway::WrapOptions> options_of(const Arguments& arguments, const gatewa
 
 int run(const Arguments& arguments, Context& context) {
   if (arguments.command.empty()) {
-    return usage_error(context, "put the server's command behind --: zwinger wrap -- npx -y SOME-SERVER");
+    return usage_error(context,
+                       "put the server's command behind --: zwinger wrap -- npx -y SOME-SERVER");
   }
   std::optional<gateway::Policy> policy;
   if (!arguments.policy.empty()) {
     policy = load_policy_or_report(context, arguments.policy);
     if (!policy) return kUsage;
   }
-  const Result<gateway::WrapOptions> options = options_of(arguments, policy ? &*policy : nullptr, context);
+  const Result<gateway::WrapOptions> options =
+      options_of(arguments, policy ? &*policy : nullptr, context);
   if (!options) return report(context, options.error(), kUsage);
   const std::unique_ptr<Log> log = make_stderr_log(LogLevel::warn);
-  const auto done = gateway::run_wrap(*options, {.clock = context.clock, .random = context.random, .log = *log});
+  const auto done =
+      gateway::run_wrap(*options, {.clock = context.clock, .random = context.random, .log = *log});
   return done ? kOk : report(context, done.error(), kUsage);
 }
 
 }  // namespace
 
 Command wrap_command() {
-  return {.name = "wrap", .summary = "Guard one MCP server that speaks on standard input and output",
-          .example = "zwinger wrap --id files -- npx -y @modelcontextprotocol/server-filesystem /home/me/notes",
+  return {.name = "wrap",
+          .summary = "Guard one MCP server that speaks on standard input and output",
+          .example =
+              "zwinger wrap --id files -- npx -y @modelcontextprotocol/server-filesystem "
+              "/home/me/notes",
           .declare = [](Options& options) -> Run {
             auto arguments = std::make_shared<Arguments>();
-            options.text("--id", arguments->id, "ID", "What grants call this server; default 'server'");
-            options.text("--policy", arguments->policy, "DIR",
-                         "A policy directory; without it roles do not restrict and the server is shared");
-            options.text("--grant", arguments->grant, "FILE", "The local grant; default is what 'init --allow' wrote");
+            options.text("--id", arguments->id, "ID",
+                         "What grants call this server; default 'server'");
+            options.text(
+                "--policy", arguments->policy, "DIR",
+                "A policy directory; without it roles do not restrict and the server is shared");
+            options.text("--grant", arguments->grant, "FILE",
+                         "The local grant; default is what 'init --allow' wrote");
             options.rest(arguments->command);
             return [arguments](Context& context) { return run(*arguments, context); };
           }};

@@ -43,9 +43,10 @@ bool expect(const json::YamlNode& node, json::YamlKind kind, Errors& errors) {
   if (node.kind == kind) return true;
   const bool quotable = kind == json::YamlKind::string && (node.kind == json::YamlKind::number ||
                                                            node.kind == json::YamlKind::boolean);
-  errors.add(Code::policy_type, node,
-             fmt::format("expected a {}, found a {}{}", json::to_string(kind), json::to_string(node.kind),
-                         quotable ? fmt::format("; quote it: \"{}\"", node.scalar) : ""));
+  errors.add(
+      Code::policy_type, node,
+      fmt::format("expected a {}, found a {}{}", json::to_string(kind), json::to_string(node.kind),
+                  quotable ? fmt::format("; quote it: \"{}\"", node.scalar) : ""));
   return false;
 }
 
@@ -62,8 +63,8 @@ std::optional<std::string> read_text(const json::YamlNode& node, Errors& errors)
   return node.scalar;
 }
 
-std::optional<std::int64_t> read_integer(const json::YamlNode& node, std::int64_t least, std::int64_t most,
-                                         Errors& errors) {
+std::optional<std::int64_t> read_integer(const json::YamlNode& node, std::int64_t least,
+                                         std::int64_t most, Errors& errors) {
   if (!expect(node, json::YamlKind::number, errors)) return std::nullopt;
   std::int64_t value = 0;
   const char* end = node.scalar.data() + node.scalar.size();
@@ -81,7 +82,8 @@ std::string integer_schema(std::int64_t least, std::int64_t most) {
 }
 
 Kind<std::string> any_string() {
-  return {.type = "string", .schema = R"("type":"string")",
+  return {.type = "string",
+          .schema = R"("type":"string")",
           .read = [](const json::YamlNode& node, Errors& errors) -> std::optional<std::string> {
             if (!expect(node, json::YamlKind::string, errors)) return std::nullopt;
             if (!node.scalar.contains('\0')) return node.scalar;
@@ -97,8 +99,9 @@ Kind<std::string> text(std::string type) {
 
 Kind<std::filesystem::path> path() {
   return parsed<std::filesystem::path>(
-      "path", R"("minLength":1)",
-      [](const std::string& value) -> Result<std::filesystem::path> { return std::filesystem::path(value); });
+      "path", R"("minLength":1)", [](const std::string& value) -> Result<std::filesystem::path> {
+        return std::filesystem::path(value);
+      });
 }
 
 void check_keys(const std::vector<Row>& rows, const json::YamlNode& mapping, Errors& errors) {
@@ -111,10 +114,12 @@ void check_keys(const std::vector<Row>& rows, const json::YamlNode& mapping, Err
         if (!each.refusal) known.emplace_back(each.key);
       }
       const std::string_view meant = nearest(name, known);
-      errors.add_at_key(Code::policy_unknown_key, child,
-                        meant.empty() ? fmt::format("the key '{}' does not exist here; known are: {}", name,
-                                                    fmt::join(known, ", "))
-                                      : fmt::format("the key '{}' does not exist here; did you mean '{}'?", name, meant));
+      errors.add_at_key(
+          Code::policy_unknown_key, child,
+          meant.empty()
+              ? fmt::format("the key '{}' does not exist here; known are: {}", name,
+                            fmt::join(known, ", "))
+              : fmt::format("the key '{}' does not exist here; did you mean '{}'?", name, meant));
     } else if (row->refusal) {
       refused = true;
       errors.add_at_key(row->refusal->code, child, row->refusal->message);
@@ -123,7 +128,8 @@ void check_keys(const std::vector<Row>& rows, const json::YamlNode& mapping, Err
   if (refused) return;
   for (const Row& row : rows) {
     if (row.missing && mapping.find(row.key) == nullptr) {
-      errors.add(*row.missing, mapping, fmt::format("the key '{}' is missing: {}", row.key, row.doc));
+      errors.add(*row.missing, mapping,
+                 fmt::format("the key '{}' is missing: {}", row.key, row.doc));
     }
   }
 }
@@ -137,9 +143,10 @@ std::string schema_of(const std::vector<Row>& rows) {
                                      json::quote(row.doc), row.schema));
     if (row.missing) required.push_back(json::quote(row.key));
   }
-  return fmt::format(R"("type":"object","properties":{{{}}},{}"additionalProperties":false)",
-                     fmt::join(properties, ","),
-                     required.empty() ? "" : fmt::format(R"("required":[{}],)", fmt::join(required, ",")));
+  return fmt::format(
+      R"("type":"object","properties":{{{}}},{}"additionalProperties":false)",
+      fmt::join(properties, ","),
+      required.empty() ? "" : fmt::format(R"("required":[{}],)", fmt::join(required, ",")));
 }
 
 std::string reference_of(const std::vector<Row>& rows) {
@@ -148,7 +155,8 @@ std::string reference_of(const std::vector<Row>& rows) {
     if (row.refusal) {
       out += fmt::format("| `{}` | | not yet | {} |\n", row.key, row.refusal->message);
     } else {
-      out += fmt::format("| `{}` | {} | {} | {} |\n", row.key, row.type, row.missing ? "yes" : "no", row.doc);
+      out += fmt::format("| `{}` | {} | {} | {} |\n", row.key, row.type, row.missing ? "yes" : "no",
+                         row.doc);
     }
   }
   return out;

@@ -1,8 +1,9 @@
-// Tables that describe configuration structs, one row a key. The same table reads YAML strictly and yields the
-// reference documentation and the JSON schema, so that none of the three can drift from the others.
+// Tables that describe configuration structs, one row a key. The same table reads YAML strictly and
+// yields the reference documentation and the JSON schema, so that none of the three can drift from
+// the others.
 //
-// A Kind says how one value is written; a Table lists the keys of a mapping. Reading collects every error
-// instead of stopping at the first. Values; any thread.
+// A Kind says how one value is written; a Table lists the keys of a mapping. Reading collects every
+// error instead of stopping at the first. Values; any thread.
 #pragma once
 
 #include <chrono>
@@ -43,13 +44,15 @@ struct Kind {
   std::function<std::optional<V>(const json::YamlNode&, Errors&)> read;
 };
 
-// The text of a non-empty string without control characters; adds policy_type or policy_value otherwise.
+// The text of a non-empty string without control characters; adds policy_type or policy_value
+// otherwise.
 [[nodiscard]] std::optional<std::string> read_text(const json::YamlNode& node, Errors& errors);
 // Whether the node is of this kind; adds policy_type otherwise.
 [[nodiscard]] bool expect(const json::YamlNode& node, json::YamlKind kind, Errors& errors);
 // A whole number within both bounds; adds policy_type or policy_value otherwise.
-[[nodiscard]] std::optional<std::int64_t> read_integer(const json::YamlNode& node, std::int64_t least,
-                                                       std::int64_t most, Errors& errors);
+[[nodiscard]] std::optional<std::int64_t> read_integer(const json::YamlNode& node,
+                                                       std::int64_t least, std::int64_t most,
+                                                       Errors& errors);
 // An integer kind's schema.
 [[nodiscard]] std::string integer_schema(std::int64_t least, std::int64_t most);
 
@@ -57,10 +60,12 @@ struct Kind {
 [[nodiscard]] Kind<std::string> any_string();
 // A string that `parse` understands. Its error's place is the node's.
 template <class V>
-Kind<V> parsed(std::string type, std::string schema_rest, std::function<Result<V>(const std::string&)> parse) {
+Kind<V> parsed(std::string type, std::string schema_rest,
+               std::function<Result<V>(const std::string&)> parse) {
   return {.type = std::move(type),
           .schema = R"("type":"string")" + (schema_rest.empty() ? "" : "," + schema_rest),
-          .read = [parse = std::move(parse)](const json::YamlNode& node, Errors& errors) -> std::optional<V> {
+          .read = [parse = std::move(parse)](const json::YamlNode& node,
+                                             Errors& errors) -> std::optional<V> {
             const std::optional<std::string> text = read_text(node, errors);
             if (!text) return std::nullopt;
             Result<V> value = parse(*text);
@@ -91,8 +96,8 @@ Kind<std::vector<V>> list_of(Kind<V> element, Empty empty) {
   out.type = "list of " + element.type;
   out.schema = R"("type":"array","items":{)" + element.schema + "}" +
                (empty == Empty::refused ? R"(,"minItems":1)" : "");
-  out.read = [element = std::move(element), empty](const json::YamlNode& node,
-                                                   Errors& errors) -> std::optional<std::vector<V>> {
+  out.read = [element = std::move(element), empty](
+                 const json::YamlNode& node, Errors& errors) -> std::optional<std::vector<V>> {
     if (!expect(node, json::YamlKind::sequence, errors)) return std::nullopt;
     if (node.items.empty() && empty == Empty::refused) {
       errors.add(Code::policy_empty_set, node, "this list must name something");
@@ -114,8 +119,9 @@ template <class V>
 Kind<Entries<V>> map_of(Kind<std::string> key, Kind<V> element, Empty empty) {
   Kind<Entries<V>> out;
   out.type = "map of " + key.type + " to " + element.type;
-  out.schema = R"("type":"object","propertyNames":{)" + key.schema + R"(},"additionalProperties":{)" +
-               element.schema + "}" + (empty == Empty::refused ? R"(,"minProperties":1)" : "");
+  out.schema = R"("type":"object","propertyNames":{)" + key.schema +
+               R"(},"additionalProperties":{)" + element.schema + "}" +
+               (empty == Empty::refused ? R"(,"minProperties":1)" : "");
   out.read = [key = std::move(key), element = std::move(element), empty](
                  const json::YamlNode& node, Errors& errors) -> std::optional<Entries<V>> {
     if (!expect(node, json::YamlKind::mapping, errors)) return std::nullopt;
@@ -147,9 +153,10 @@ struct Located {
 };
 template <class V>
 Kind<Located<V>> located(Kind<V> kind) {
-  return {.type = kind.type, .schema = kind.schema,
-          .read = [read = std::move(kind.read)](const json::YamlNode& node, Errors& errors)
-              -> std::optional<Located<V>> {
+  return {.type = kind.type,
+          .schema = kind.schema,
+          .read = [read = std::move(kind.read)](const json::YamlNode& node,
+                                                Errors& errors) -> std::optional<Located<V>> {
             auto value = read(node, errors);
             if (!value) return std::nullopt;
             return Located<V>{.value = *std::move(value), .where = node.where()};
@@ -187,7 +194,11 @@ class Table {
   }
   // A key of a later release. With it there, nothing is reported as missing: it may stand for that.
   Table& refused_key(std::string name, Code code, std::string message) {
-    rows_.push_back({.key = std::move(name), .missing = {}, .type = {}, .schema = {}, .doc = {},
+    rows_.push_back({.key = std::move(name),
+                     .missing = {},
+                     .type = {},
+                     .schema = {},
+                     .doc = {},
                      .refusal = Error{.code = code, .message = std::move(message), .where = {}}});
     readers_.emplace_back();
     return *this;
@@ -207,13 +218,18 @@ class Table {
 
  private:
   template <class V>
-  Table& add(std::string name, std::optional<Code> missing, V T::* member, Kind<V> kind, std::string doc) {
-    rows_.push_back({.key = std::move(name), .missing = missing, .type = std::move(kind.type),
-                     .schema = std::move(kind.schema), .doc = std::move(doc), .refusal = {}});
-    readers_.push_back([member, read = std::move(kind.read)](const json::YamlNode& node, T& out,
-                                                             Errors& errors) {
-      if (auto value = read(node, errors)) out.*member = *std::move(value);
-    });
+  Table& add(std::string name, std::optional<Code> missing, V T::* member, Kind<V> kind,
+             std::string doc) {
+    rows_.push_back({.key = std::move(name),
+                     .missing = missing,
+                     .type = std::move(kind.type),
+                     .schema = std::move(kind.schema),
+                     .doc = std::move(doc),
+                     .refusal = {}});
+    readers_.push_back(
+        [member, read = std::move(kind.read)](const json::YamlNode& node, T& out, Errors& errors) {
+          if (auto value = read(node, errors)) out.*member = *std::move(value);
+        });
     return *this;
   }
 
@@ -225,13 +241,15 @@ class Table {
 template <class T>
 Kind<T> mapping(std::string type, Table<T> table) {
   std::string schema = schema_of(table.rows());
-  return {.type = std::move(type), .schema = std::move(schema),
+  return {.type = std::move(type),
+          .schema = std::move(schema),
           .read = [table = std::move(table)](const json::YamlNode& node, Errors& errors) {
             return table.read(node, errors);
           }};
 }
 
 // The candidate that `word` is probably a misspelling of; empty when none is near.
-[[nodiscard]] std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
+[[nodiscard]] std::string_view nearest(std::string_view word,
+                                       const std::vector<std::string_view>& candidates);
 
 }  // namespace zwinger::gateway::config

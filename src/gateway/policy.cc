@@ -43,11 +43,13 @@ struct Written {
   Entries<Located<grant::Role>> roles;
 };
 
-// --- kinds ------------------------------------------------------------------------------------------
+// --- kinds
+// ------------------------------------------------------------------------------------------
 
 Kind<std::string> upstream_id() {
   return config::parsed<std::string>(
-      "upstream id", R"("pattern":"^[a-z0-9-]{1,32}$")", [](const std::string& id) -> Result<std::string> {
+      "upstream id", R"("pattern":"^[a-z0-9-]{1,32}$")",
+      [](const std::string& id) -> Result<std::string> {
         if (is_upstream_id(id)) return id;
         return fail(Code::policy_value, "an upstream id is 1 to 32 characters of a-z, 0-9 and '-'");
       });
@@ -55,36 +57,45 @@ Kind<std::string> upstream_id() {
 
 Kind<std::string> variable_name() {
   return config::parsed<std::string>(
-      "name", R"("pattern":"^[A-Za-z_][A-Za-z0-9_]*$")", [](const std::string& name) -> Result<std::string> {
-        const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+      "name", R"("pattern":"^[A-Za-z_][A-Za-z0-9_]*$")",
+      [](const std::string& name) -> Result<std::string> {
+        const auto letter = [](char c) {
+          return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        };
         const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-        if (letter(name.front()) && std::ranges::all_of(name, [&](char c) { return letter(c) || digit(c); })) {
+        if (letter(name.front()) &&
+            std::ranges::all_of(name, [&](char c) { return letter(c) || digit(c); })) {
           return name;
         }
-        return fail(Code::policy_value, "the name of an environment variable is letters, digits and '_'");
+        return fail(Code::policy_value,
+                    "the name of an environment variable is letters, digits and '_'");
       });
 }
 
 Kind<std::string> vertical() {
   Kind<std::string> name = config::text("name");
-  return {.type = name.type, .schema = name.schema,
-          .read = [read = name.read](const json::YamlNode& node, Errors& errors) -> std::optional<std::string> {
+  return {.type = name.type,
+          .schema = name.schema,
+          .read = [read = name.read](const json::YamlNode& node,
+                                     Errors& errors) -> std::optional<std::string> {
             const bool nothing = node.kind == json::YamlKind::null ||
                                  (node.kind == json::YamlKind::string && node.scalar.empty());
             if (!nothing) return read(node, errors);
-            errors.add(Code::policy_vertical_missing, node,
-                       "write the business domain of this upstream, or 'shared' if it belongs to none");
+            errors.add(
+                Code::policy_vertical_missing, node,
+                "write the business domain of this upstream, or 'shared' if it belongs to none");
             return std::nullopt;
           }};
 }
 
 Kind<Mode> mode() {
-  return config::parsed<Mode>("`development` or `production`", R"("enum":["development","production"])",
-                              [](const std::string& text) -> Result<Mode> {
-                                if (text == "development") return Mode::development;
-                                if (text == "production") return Mode::production;
-                                return fail(Code::policy_value, "a mode is 'development' or 'production'");
-                              });
+  return config::parsed<Mode>(
+      "`development` or `production`", R"("enum":["development","production"])",
+      [](const std::string& text) -> Result<Mode> {
+        if (text == "development") return Mode::development;
+        if (text == "production") return Mode::production;
+        return fail(Code::policy_value, "a mode is 'development' or 'production'");
+      });
 }
 
 Kind<net::Address> listen_address() {
@@ -93,7 +104,8 @@ Kind<net::Address> listen_address() {
         ZWINGER_TRY(net::Address address, net::Address::parse(text));
         if (address.is_loopback()) return address;
         return fail(Code::policy_listener,
-                    "TLS comes with a later release; until then only loopback addresses and Unix sockets may "
+                    "TLS comes with a later release; until then only loopback addresses and Unix "
+                    "sockets may "
                     "be listened on");
       });
 }
@@ -108,18 +120,18 @@ Kind<crypto::Algorithm> algorithm() {
 }
 
 Kind<grant::Scope> scope() {
-  constexpr std::array kAll = {grant::Scope::tools_list,     grant::Scope::tools_call,
-                               grant::Scope::resources_list, grant::Scope::resources_read,
-                               grant::Scope::resources_subscribe, grant::Scope::prompts_list,
-                               grant::Scope::prompts_get,    grant::Scope::completion,
-                               grant::Scope::sandbox_exec};
+  constexpr std::array kAll = {
+      grant::Scope::tools_list,     grant::Scope::tools_call,          grant::Scope::resources_list,
+      grant::Scope::resources_read, grant::Scope::resources_subscribe, grant::Scope::prompts_list,
+      grant::Scope::prompts_get,    grant::Scope::completion,          grant::Scope::sandbox_exec};
   std::vector<std::string_view> words;
   for (const grant::Scope each : kAll) words.push_back(grant::to_string(each));
   return config::parsed<grant::Scope>(
       "scope", fmt::format(R"("enum":["{}"])", fmt::join(words, R"(",")")),
       [words](const std::string& text) -> Result<grant::Scope> {
         if (const auto parsed = grant::parse_scope(text)) return *parsed;
-        return fail(Code::policy_value, fmt::format("no such scope; known are: {}", fmt::join(words, ", ")));
+        return fail(Code::policy_value,
+                    fmt::format("no such scope; known are: {}", fmt::join(words, ", ")));
       });
 }
 
@@ -127,16 +139,19 @@ Kind<text::Glob> glob() {
   return config::parsed<text::Glob>("glob", R"("minLength":1)", text::Glob::parse);
 }
 
-// --- tables -----------------------------------------------------------------------------------------
+// --- tables
+// -----------------------------------------------------------------------------------------
 
 Table<ListenerConfig> listener_table() {
   Table<ListenerConfig> table;
   table
-      .required_key("address", &ListenerConfig::address, listen_address(),
-                    "Where to listen: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`; port 0 takes any free "
-                    "port.")
+      .required_key(
+          "address", &ListenerConfig::address, listen_address(),
+          "Where to listen: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`; port 0 takes any free "
+          "port.")
       .refused_key("tls", Code::policy_listener,
-                   "TLS comes with a later release; until then only loopback addresses and Unix sockets may be "
+                   "TLS comes with a later release; until then only loopback addresses and Unix "
+                   "sockets may be "
                    "listened on.");
   return table;
 }
@@ -148,7 +163,8 @@ Table<IssuerConfig> issuer_table() {
                     "The exact `iss` of its tokens. Each issuer stands here once.")
       .required_key("audience", &IssuerConfig::audience, config::text("string"),
                     "What `aud` of its tokens must name.")
-      .required_key("algorithms", &IssuerConfig::algorithms, config::list_of(algorithm(), Empty::refused),
+      .required_key("algorithms", &IssuerConfig::algorithms,
+                    config::list_of(algorithm(), Empty::refused),
                     "The signature algorithms that its tokens may use.")
       .required_key("jwksFile", &IssuerConfig::jwks_file, config::path(),
                     "Its public keys as a JSON Web Key Set; relative to the policy directory.")
@@ -162,15 +178,19 @@ Table<UpstreamConfig> upstream_table() {
   constexpr std::int64_t kGiB = std::int64_t{1} << 30U;
   Table<UpstreamConfig> table;
   table
-      .required_key("command", &UpstreamConfig::command, config::list_of(config::text("string"), Empty::refused),
-                    "Program and arguments of an MCP server that speaks on its standard input and output. A "
-                    "program without `/` is looked up in PATH; a relative path is taken from the policy "
-                    "directory.")
-      .optional_key("env", &UpstreamConfig::environment,
-                    config::map_of(variable_name(), config::any_string(), Empty::allowed),
-                    "Its environment, beside PATH, HOME, LANG and TZ of the gateway. Numbers are quoted.")
+      .required_key(
+          "command", &UpstreamConfig::command,
+          config::list_of(config::text("string"), Empty::refused),
+          "Program and arguments of an MCP server that speaks on its standard input and output. A "
+          "program without `/` is looked up in PATH; a relative path is taken from the policy "
+          "directory.")
+      .optional_key(
+          "env", &UpstreamConfig::environment,
+          config::map_of(variable_name(), config::any_string(), Empty::allowed),
+          "Its environment, beside PATH, HOME, LANG and TZ of the gateway. Numbers are quoted.")
       .required_key("vertical", &UpstreamConfig::vertical, vertical(),
-                    "The business domain it belongs to, or `shared`.", Code::policy_vertical_missing)
+                    "The business domain it belongs to, or `shared`.",
+                    Code::policy_vertical_missing)
       .optional_key("timeoutSeconds", &UpstreamConfig::answer_timeout,
                     config::integer<std::chrono::seconds>(1, kDay),
                     "How long an answer may take. Default 60.")
@@ -180,7 +200,8 @@ Table<UpstreamConfig> upstream_table() {
       .optional_key("maxAnswerBytes", &UpstreamConfig::max_answer_bytes,
                     config::integer<std::size_t>(1024, kGiB),
                     "The largest message taken from it. Default 16777216.")
-      .refused_key("url", Code::policy_value, "HTTP upstreams are not supported yet: use `command`.");
+      .refused_key("url", Code::policy_value,
+                   "HTTP upstreams are not supported yet: use `command`.");
   return table;
 }
 
@@ -188,11 +209,13 @@ Table<grant::Role> role_table() {
   Table<grant::Role> table;
   table
       .optional_key("scope", &grant::Role::scope, config::list_of(scope(), Empty::allowed),
-                    "What its grants may ask for: `tools:list`, `tools:call` and so on. Absent means nothing.")
-      .optional_key("toolsInScope", &grant::Role::tools_in_scope, config::list_of(glob(), Empty::allowed),
+                    "What its grants may ask for: `tools:list`, `tools:call` and so on. Absent "
+                    "means nothing.")
+      .optional_key("toolsInScope", &grant::Role::tools_in_scope,
+                    config::list_of(glob(), Empty::allowed),
                     "Globs over `upstream/tool`; `*` does not cross `/`. Absent means no tool.")
-      .optional_key("toolsOutOfScope", &grant::Role::tools_out_of_scope, config::list_of(glob(), Empty::allowed),
-                    "Globs that win over `toolsInScope`.")
+      .optional_key("toolsOutOfScope", &grant::Role::tools_out_of_scope,
+                    config::list_of(glob(), Empty::allowed), "Globs that win over `toolsInScope`.")
       .optional_key("verticals", &grant::Role::verticals,
                     config::list_of(config::text("name"), Empty::allowed),
                     "The verticals its grants may reach. Absent means only what is `shared`.");
@@ -200,47 +223,54 @@ Table<grant::Role> role_table() {
 }
 
 Kind<Entries<Located<grant::Role>>> role_map() {
-  return config::map_of(config::text("name"), config::located(config::mapping("role", role_table())),
-                        Empty::refused);
+  return config::map_of(config::text("name"),
+                        config::located(config::mapping("role", role_table())), Empty::refused);
 }
 
 Table<Written> policy_table() {
   Table<Written> table;
   table
-      .optional_key("mode", &Written::mode, mode(),
-                    "`development` allows `zwinger token keygen` and `token mint`. Default `production`.")
-      .optional_key("stateDir", &Written::state_dir, config::path(),
-                    "Where counters and the record live; relative to the policy directory. Default `state`.")
+      .optional_key(
+          "mode", &Written::mode, mode(),
+          "`development` allows `zwinger token keygen` and `token mint`. Default `production`.")
+      .optional_key(
+          "stateDir", &Written::state_dir, config::path(),
+          "Where counters and the record live; relative to the policy directory. Default `state`.")
       .optional_key("listeners", &Written::listeners,
                     config::list_of(config::located(config::mapping("listener", listener_table())),
                                     Empty::refused),
                     "Where `zwinger gateway` listens. Not needed for `zwinger wrap`.")
       .optional_key("issuers", &Written::issuers,
-                    config::list_of(config::located(config::mapping("issuer", issuer_table())), Empty::refused),
+                    config::list_of(config::located(config::mapping("issuer", issuer_table())),
+                                    Empty::refused),
                     "Who may issue tokens. Required when there are listeners.")
       .required_key("upstreams", &Written::upstreams,
-                    config::map_of(upstream_id(), config::mapping("upstream", upstream_table()), Empty::refused),
+                    config::map_of(upstream_id(), config::mapping("upstream", upstream_table()),
+                                   Empty::refused),
                     "The MCP servers behind the gateway.")
-      .optional_key("roles", &Written::roles, role_map(),
-                    "What a grant's `role` allows at most. More of them may stand in `roles/*.yaml`. A grant "
-                    "whose role is defined nowhere is refused.");
+      .optional_key(
+          "roles", &Written::roles, role_map(),
+          "What a grant's `role` allows at most. More of them may stand in `roles/*.yaml`. A grant "
+          "whose role is defined nowhere is refused.");
   return table;
 }
 
-// --- files ------------------------------------------------------------------------------------------
+// --- files
+// ------------------------------------------------------------------------------------------
 
 // Reads each file once, and knows afterwards whether one changed meanwhile.
 class Files {
  public:
   // `name` is how the policy calls it; it goes into the digest. Nothing after an error was added.
-  std::optional<std::string_view> read(const std::string& name, const fs::path& path, const std::string& where,
-                                       Errors& errors) {
+  std::optional<std::string_view> read(const std::string& name, const fs::path& path,
+                                       const std::string& where, Errors& errors) {
     const auto known = files_.find(name);
     if (known != files_.end()) return known->second.text;
     const Stamp stamp = stamp_of(path);
     Result<std::string> text = read_file(path, kMaxFileBytes, Code::policy_unreadable);
     if (!text) {
-      errors.add({.code = Code::policy_unreadable, .message = text.error().message, .where = where});
+      errors.add(
+          {.code = Code::policy_unreadable, .message = text.error().message, .where = where});
       return std::nullopt;
     }
     return files_.emplace(name, File{.path = path, .text = *std::move(text), .stamp = stamp})
@@ -279,16 +309,19 @@ class Files {
   static Stamp stamp_of(const fs::path& path) {
     std::error_code time_error;
     std::error_code size_error;
-    return {.changed = fs::last_write_time(path, time_error), .size = fs::file_size(path, size_error)};
+    return {.changed = fs::last_write_time(path, time_error),
+            .size = fs::file_size(path, size_error)};
   }
 
   std::map<std::string, File> files_;
 };
 
-// --- loading ----------------------------------------------------------------------------------------
+// --- loading
+// ----------------------------------------------------------------------------------------
 
 Error in_file(Error error, const fs::path& file) {
-  error.where = error.where.empty() ? file.string() : fmt::format("{}: {}", file.string(), error.where);
+  error.where =
+      error.where.empty() ? file.string() : fmt::format("{}: {}", file.string(), error.where);
   return error;
 }
 
@@ -306,8 +339,9 @@ class Loader {
     std::error_code ec;
     if (!fs::is_directory(base_, ec)) {
       errors_.add({.code = Code::policy_unreadable,
-                   .message = fmt::format("there is no policy directory here; 'zwinger init --policy {}' writes one",
-                                          shown_.string()),
+                   .message = fmt::format(
+                       "there is no policy directory here; 'zwinger init --policy {}' writes one",
+                       shown_.string()),
                    .where = shown_.string()});
       return std::unexpected(std::move(errors_).take());
     }
@@ -339,13 +373,16 @@ class Loader {
     const std::string shown = (shown_ / name).string();
     const auto text = files_.read(name, base_ / name, shown, errors_);
     if (!text) return std::nullopt;
-    const Result<json::YamlNode> node = json::parse_yaml(*text, shown, {.max_bytes = kMaxFileBytes});
+    const Result<json::YamlNode> node =
+        json::parse_yaml(*text, shown, {.max_bytes = kMaxFileBytes});
     if (node) return read(*node, errors_);
     errors_.add(node.error());
     return std::nullopt;
   }
 
-  [[nodiscard]] fs::path resolve(const fs::path& path) const { return (base_ / path).lexically_normal(); }
+  [[nodiscard]] fs::path resolve(const fs::path& path) const {
+    return (base_ / path).lexically_normal();
+  }
 
   void take(Written written) {
     policy_.mode = written.mode;
@@ -371,9 +408,12 @@ class Loader {
     std::set<std::string> seen;
     for (auto& [listener, where] : listeners) {
       net::Address& address = listener.address;
-      const bool any_port = address.family != net::Address::Family::unix_socket && address.port == 0;
+      const bool any_port =
+          address.family != net::Address::Family::unix_socket && address.port == 0;
       if (!any_port && !seen.insert(address.to_string()).second) {
-        errors_.add({.code = Code::policy_value, .message = "this address is listened on twice", .where = where});
+        errors_.add({.code = Code::policy_value,
+                     .message = "this address is listened on twice",
+                     .where = where});
       }
       policy_.listeners.push_back(std::move(address));
     }
@@ -383,9 +423,10 @@ class Loader {
     std::set<std::string> seen;
     for (auto& [issuer, where] : issuers) {
       if (!issuer.issuer.empty() && !seen.insert(issuer.issuer).second) {
-        errors_.add({.code = Code::policy_value,
-                     .message = "this issuer stands here twice; which keys were its own would be ambiguous",
-                     .where = where});
+        errors_.add(
+            {.code = Code::policy_value,
+             .message = "this issuer stands here twice; which keys were its own would be ambiguous",
+             .where = where});
       }
       issuer_places_.push_back({.file_name = issuer.jwks_file.string(), .where = where});
       if (!issuer.jwks_file.empty()) issuer.jwks_file = resolve(issuer.jwks_file);
@@ -398,7 +439,8 @@ class Loader {
       const auto [known, added] = roles_.try_emplace(name, role);
       if (added) continue;
       errors_.add({.code = Code::policy_value,
-                   .message = fmt::format("the role '{}' is already defined at {}", name, known->second.where),
+                   .message = fmt::format("the role '{}' is already defined at {}", name,
+                                          known->second.where),
                    .where = role.where});
     }
   }
@@ -420,13 +462,15 @@ class Loader {
     }
     const std::string shown = (shown_ / "roles").string();
     if (ec) {
-      errors_.add({.code = Code::policy_unreadable, .message = "cannot list the folder: " + ec.message(),
+      errors_.add({.code = Code::policy_unreadable,
+                   .message = "cannot list the folder: " + ec.message(),
                    .where = shown});
       return;
     }
     if (names.size() > kMaxRoleFiles) {
       errors_.add({.code = Code::policy_value,
-                   .message = fmt::format("there are more than {} role files", kMaxRoleFiles), .where = shown});
+                   .message = fmt::format("there are more than {} role files", kMaxRoleFiles),
+                   .where = shown});
       return;
     }
     std::ranges::sort(names);
@@ -488,27 +532,35 @@ Result<std::vector<identity::Issuer>> load_issuers(const Policy& policy) {
   for (const IssuerConfig& each : policy.issuers) {
     Result<crypto::KeySet> keys = crypto::KeySet::parse(each.jwks);
     if (!keys) return std::unexpected(in_file(keys.error(), each.jwks_file));
-    issuers.push_back({.issuer = each.issuer, .audience = each.audience, .algorithms = each.algorithms,
+    issuers.push_back({.issuer = each.issuer,
+                       .audience = each.audience,
+                       .algorithms = each.algorithms,
                        .keys = *std::move(keys)});
   }
   return issuers;
 }
 
 std::string policy_reference() {
-  const auto section = [](std::string_view title, std::string_view text, const std::vector<config::Row>& rows) {
+  const auto section = [](std::string_view title, std::string_view text,
+                          const std::vector<config::Row>& rows) {
     return fmt::format("\n## {}\n\n{}\n\n{}", title, text, config::reference_of(rows));
   };
   std::string out =
       "# The policy directory\n\n"
       "Made by `zwinger reference policy.md` from the tables that read the files; do not edit.\n\n"
-      "A policy directory holds `zwinger.yaml`, the key sets it names, and optionally `roles/*.yaml`, each a map of\n"
-      "role names to roles. It is loaded whole or not at all: an unknown or duplicate key, a wrong type, an alias or\n"
-      "an empty set is an error with file, line and column. `zwinger check DIR` shows all of them.\n";
+      "A policy directory holds `zwinger.yaml`, the key sets it names, and optionally "
+      "`roles/*.yaml`, each a map of\n"
+      "role names to roles. It is loaded whole or not at all: an unknown or duplicate key, a wrong "
+      "type, an alias or\n"
+      "an empty set is an error with file, line and column. `zwinger check DIR` shows all of "
+      "them.\n";
   out += section("zwinger.yaml", "The top of the file.", policy_table().rows());
   out += section("A listener", "One entry of `listeners`.", listener_table().rows());
   out += section("An issuer", "One entry of `issuers`.", issuer_table().rows());
-  out += section("An upstream", "One value of `upstreams`; its key is the upstream's id.", upstream_table().rows());
-  out += section("A role", "One value of `roles`, or of a file in `roles/`; its key is the role's name.",
+  out += section("An upstream", "One value of `upstreams`; its key is the upstream's id.",
+                 upstream_table().rows());
+  out += section("A role",
+                 "One value of `roles`, or of a file in `roles/`; its key is the role's name.",
                  role_table().rows());
   return out;
 }

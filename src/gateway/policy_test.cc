@@ -158,53 +158,103 @@ TEST_F(PolicyTest, EachMistakeHasItsCodeAndPlace) {
     Lines errors;
   };
   const std::string small(kSmall);
-  const std::string issuer = "issuers: [{issuer: i, audience: a, algorithms: [ES256], jwksFile: jwks.json}]\n";
+  const std::string issuer =
+      "issuers: [{issuer: i, audience: a, algorithms: [ES256], jwksFile: jwks.json}]\n";
   const std::vector<Case> cases = {
       {"unknown key", small + "role: {}\n", {"policy_unknown_key 2:1"}},
-      {"unknown key in a role", small + "roles:\n  a:\n    toolOutOfScope: [x/y]\n", {"policy_unknown_key 4:5"}},
-      {"duplicate key", small + "mode: production\nmode: development\n", {"yaml_duplicate_key 3:1"}},
-      {"alias", "upstreams: &u {files: {command: [files], vertical: shared}}\n", {"yaml_alias 1:12"}},
+      {"unknown key in a role",
+       small + "roles:\n  a:\n    toolOutOfScope: [x/y]\n",
+       {"policy_unknown_key 4:5"}},
+      {"duplicate key",
+       small + "mode: production\nmode: development\n",
+       {"yaml_duplicate_key 3:1"}},
+      {"alias",
+       "upstreams: &u {files: {command: [files], vertical: shared}}\n",
+       {"yaml_alias 1:12"}},
       {"a list at the top", "- a\n", {"policy_type 1:1"}},
       {"mode of the wrong type", small + "mode: true\n", {"policy_type 2:7"}},
       {"unknown mode", small + "mode: Production\n", {"policy_value 2:7"}},
       {"empty stateDir", small + "stateDir: \"\"\n", {"policy_value 2:11"}},
       {"no upstreams", "mode: production\n", {"policy_missing_key 1:1"}},
       {"empty upstreams", "upstreams: {}\n", {"policy_empty_set 1:12"}},
-      {"upstream id in capitals", "upstreams: {Files: {command: [files], vertical: shared}}\n", {"policy_value 1:13"}},
-      {"upstream id with __", "upstreams: {a__b: {command: [files], vertical: shared}}\n", {"policy_value 1:13"}},
-      {"upstream id of 33", "upstreams: {" + std::string(33, 'a') + ": {command: [files], vertical: shared}}\n",
+      {"upstream id in capitals",
+       "upstreams: {Files: {command: [files], vertical: shared}}\n",
        {"policy_value 1:13"}},
-      {"vertical missing", "upstreams: {files: {command: [files]}}\n", {"policy_vertical_missing 1:20"}},
-      {"vertical empty", "upstreams: {files: {command: [files], vertical: \"\"}}\n", {"policy_vertical_missing 1:49"}},
-      {"vertical null", "upstreams: {files: {command: [files], vertical: ~}}\n", {"policy_vertical_missing 1:49"}},
+      {"upstream id with __",
+       "upstreams: {a__b: {command: [files], vertical: shared}}\n",
+       {"policy_value 1:13"}},
+      {"upstream id of 33",
+       "upstreams: {" + std::string(33, 'a') + ": {command: [files], vertical: shared}}\n",
+       {"policy_value 1:13"}},
+      {"vertical missing",
+       "upstreams: {files: {command: [files]}}\n",
+       {"policy_vertical_missing 1:20"}},
+      {"vertical empty",
+       "upstreams: {files: {command: [files], vertical: \"\"}}\n",
+       {"policy_vertical_missing 1:49"}},
+      {"vertical null",
+       "upstreams: {files: {command: [files], vertical: ~}}\n",
+       {"policy_vertical_missing 1:49"}},
       {"command missing", "upstreams: {files: {vertical: shared}}\n", {"policy_missing_key 1:20"}},
-      {"command empty", "upstreams: {files: {command: [], vertical: shared}}\n", {"policy_empty_set 1:30"}},
-      {"command is a string", "upstreams: {files: {command: files, vertical: shared}}\n", {"policy_type 1:30"}},
-      {"command holds a number", "upstreams: {files: {command: [files, 1], vertical: shared}}\n", {"policy_type 1:38"}},
-      {"env holds a number", "upstreams: {files: {command: [f], vertical: shared, env: {A: 1}}}\n", {"policy_type 1:62"}},
-      {"env name", "upstreams: {files: {command: [f], vertical: shared, env: {A-B: x}}}\n", {"policy_value 1:59"}},
-      {"timeout zero", "upstreams: {files: {command: [f], vertical: shared, timeoutSeconds: 0}}\n", {"policy_value 1:69"}},
-      {"timeout with a fraction", "upstreams: {files: {command: [f], vertical: shared, timeoutSeconds: 1.5}}\n",
+      {"command empty",
+       "upstreams: {files: {command: [], vertical: shared}}\n",
+       {"policy_empty_set 1:30"}},
+      {"command is a string",
+       "upstreams: {files: {command: files, vertical: shared}}\n",
+       {"policy_type 1:30"}},
+      {"command holds a number",
+       "upstreams: {files: {command: [files, 1], vertical: shared}}\n",
+       {"policy_type 1:38"}},
+      {"env holds a number",
+       "upstreams: {files: {command: [f], vertical: shared, env: {A: 1}}}\n",
+       {"policy_type 1:62"}},
+      {"env name",
+       "upstreams: {files: {command: [f], vertical: shared, env: {A-B: x}}}\n",
+       {"policy_value 1:59"}},
+      {"timeout zero",
+       "upstreams: {files: {command: [f], vertical: shared, timeoutSeconds: 0}}\n",
        {"policy_value 1:69"}},
-      {"HTTP upstream", "upstreams: {files: {url: \"http://127.0.0.1/\", vertical: shared}}\n", {"policy_value 1:21"}},
+      {"timeout with a fraction",
+       "upstreams: {files: {command: [f], vertical: shared, timeoutSeconds: 1.5}}\n",
+       {"policy_value 1:69"}},
+      {"HTTP upstream",
+       "upstreams: {files: {url: \"http://127.0.0.1/\", vertical: shared}}\n",
+       {"policy_value 1:21"}},
       {"empty listeners", small + "listeners: []\n", {"policy_empty_set 2:12"}},
-      {"listeners without issuers", small + "listeners: [{address: \"127.0.0.1:0\"}]\n", {"policy_empty_set zwinger.yaml"}},
-      {"listener open to all", small + issuer + "listeners: [{address: \"0.0.0.0:80\"}]\n", {"policy_listener 3:23"}},
-      {"listener by name", small + issuer + "listeners: [{address: \"localhost:80\"}]\n", {"policy_value 3:23"}},
-      {"socket without a path", small + issuer + "listeners: [{address: \"unix:z.sock\"}]\n", {"policy_value 3:23"}},
-      {"listener with TLS", small + issuer + "listeners: [{address: \"127.0.0.1:0\", tls: {}}]\n", {"policy_listener 3:38"}},
-      {"listener twice", small + issuer + "listeners: [{address: \"127.0.0.1:80\"}, {address: \"127.0.0.1:80\"}]\n",
+      {"listeners without issuers",
+       small + "listeners: [{address: \"127.0.0.1:0\"}]\n",
+       {"policy_empty_set zwinger.yaml"}},
+      {"listener open to all",
+       small + issuer + "listeners: [{address: \"0.0.0.0:80\"}]\n",
+       {"policy_listener 3:23"}},
+      {"listener by name",
+       small + issuer + "listeners: [{address: \"localhost:80\"}]\n",
+       {"policy_value 3:23"}},
+      {"socket without a path",
+       small + issuer + "listeners: [{address: \"unix:z.sock\"}]\n",
+       {"policy_value 3:23"}},
+      {"listener with TLS",
+       small + issuer + "listeners: [{address: \"127.0.0.1:0\", tls: {}}]\n",
+       {"policy_listener 3:38"}},
+      {"listener twice",
+       small + issuer + "listeners: [{address: \"127.0.0.1:80\"}, {address: \"127.0.0.1:80\"}]\n",
        {"policy_value 3:40"}},
       {"empty issuers", small + "issuers: []\n", {"policy_empty_set 2:10"}},
-      {"no algorithms", small + "issuers: [{issuer: i, audience: a, algorithms: [], jwksFile: jwks.json}]\n",
+      {"no algorithms",
+       small + "issuers: [{issuer: i, audience: a, algorithms: [], jwksFile: jwks.json}]\n",
        {"policy_empty_set 2:48"}},
-      {"algorithm none", small + "issuers: [{issuer: i, audience: a, algorithms: [none], jwksFile: jwks.json}]\n",
+      {"algorithm none",
+       small + "issuers: [{issuer: i, audience: a, algorithms: [none], jwksFile: jwks.json}]\n",
        {"policy_value 2:49"}},
-      {"algorithm HS256", small + "issuers: [{issuer: i, audience: a, algorithms: [HS256], jwksFile: jwks.json}]\n",
+      {"algorithm HS256",
+       small + "issuers: [{issuer: i, audience: a, algorithms: [HS256], jwksFile: jwks.json}]\n",
        {"policy_value 2:49"}},
-      {"keys by URL", small + "issuers: [{issuer: i, audience: a, algorithms: [ES256], jwksUrl: \"https://x/\"}]\n",
+      {"keys by URL",
+       small +
+           "issuers: [{issuer: i, audience: a, algorithms: [ES256], jwksUrl: \"https://x/\"}]\n",
        {"policy_value 2:57"}},
-      {"no key set", small + "issuers: [{issuer: i, audience: a, algorithms: [ES256], jwksFile: none.json}]\n",
+      {"no key set",
+       small + "issuers: [{issuer: i, audience: a, algorithms: [ES256], jwksFile: none.json}]\n",
        {"policy_unreadable 2:11"}},
       {"issuer twice",
        small + "issuers:\n- {issuer: i, audience: a, algorithms: [ES256], jwksFile: jwks.json}\n"
@@ -213,8 +263,12 @@ TEST_F(PolicyTest, EachMistakeHasItsCodeAndPlace) {
       {"empty roles", small + "roles: {}\n", {"policy_empty_set 2:8"}},
       {"role is null", small + "roles: {a: }\n", {"policy_type 2:9"}},
       {"unknown scope", small + "roles: {a: {scope: [\"tools:*\"]}}\n", {"policy_value 2:21"}},
-      {"bad glob", small + "roles: {a: {toolsOutOfScope: [\"bank/[a-z]\"]}}\n", {"policy_value 2:31"}},
-      {"vertical of a role is a number", small + "roles: {a: {verticals: [7]}}\n", {"policy_type 2:25"}},
+      {"bad glob",
+       small + "roles: {a: {toolsOutOfScope: [\"bank/[a-z]\"]}}\n",
+       {"policy_value 2:31"}},
+      {"vertical of a role is a number",
+       small + "roles: {a: {verticals: [7]}}\n",
+       {"policy_type 2:25"}},
   };
   for (const Case& each : cases) {
     EXPECT_EQ(errors_of(each.yaml), each.errors) << each.what;
@@ -225,17 +279,20 @@ TEST_F(PolicyTest, ShowsEveryErrorAtOnce) {
   write("roles/a.yaml", "broken: [\n");
   write("roles/b.yaml", "b: {scop: []}\n");
   write("jwks.json", "{\"keys\":[]}");
-  EXPECT_EQ(errors_of("mode: none\nupstreams: {f: {command: []}}\n"
-                      "issuers: [{issuer: i, audience: a, algorithms: [ES256], jwksFile: jwks.json}]\n"),
-            (Lines{"jwks_invalid jwks.json: /keys", "policy_empty_set 2:26", "policy_unknown_key roles/b.yaml:1:5",
-                   "policy_value 1:7", "policy_vertical_missing 2:16", "yaml_syntax roles/a.yaml:2:1"}));
+  EXPECT_EQ(
+      errors_of("mode: none\nupstreams: {f: {command: []}}\n"
+                "issuers: [{issuer: i, audience: a, algorithms: [ES256], jwksFile: jwks.json}]\n"),
+      (Lines{"jwks_invalid jwks.json: /keys", "policy_empty_set 2:26",
+             "policy_unknown_key roles/b.yaml:1:5", "policy_value 1:7",
+             "policy_vertical_missing 2:16", "yaml_syntax roles/a.yaml:2:1"}));
 }
 
 TEST_F(PolicyTest, SuggestsWhatWasMeant) {
   write(kPolicyFile, std::string(kSmall) + "stateDirr: x\n");
   const auto policy = load_policy(directory_);
   ASSERT_FALSE(policy);
-  EXPECT_EQ(policy.error().front().message, "the key 'stateDirr' does not exist here; did you mean 'stateDir'?");
+  EXPECT_EQ(policy.error().front().message,
+            "the key 'stateDirr' does not exist here; did you mean 'stateDir'?");
 }
 
 TEST_F(PolicyTest, MissingDirectoryAndFile) {
@@ -266,12 +323,13 @@ TEST_F(PolicyTest, TemporaryFilesAreNoPolicy) {
   }
   const Policy policy = load();
   EXPECT_EQ(policy.roles.find("evil"), nullptr);
-  EXPECT_EQ(policy.not_read,
-            (std::vector<fs::path>{"roles/.c.yaml", "roles/b.yaml.tmp", "roles/d.yaml~", "roles/e.yml"}));
+  EXPECT_EQ(policy.not_read, (std::vector<fs::path>{"roles/.c.yaml", "roles/b.yaml.tmp",
+                                                    "roles/d.yaml~", "roles/e.yml"}));
 }
 
 TEST_F(PolicyTest, HalfAFileIsNoPolicy) {
-  const std::string whole = R"({"upstreams": {"files": {"command": ["files"], "vertical": "shared"}}})";
+  const std::string whole =
+      R"({"upstreams": {"files": {"command": ["files"], "vertical": "shared"}}})";
   EXPECT_EQ(errors_of(whole), Lines{});
   for (std::size_t size = 0; size < whole.size(); ++size) {
     EXPECT_FALSE(errors_of(whole.substr(0, size)).empty()) << whole.substr(0, size);

@@ -110,8 +110,9 @@ class Replay::Impl {
   Result<std::vector<Line>> take_grant(json::Value line) {
     ZWINGER_TRY(const json::Value claims, member(line, "claims", json::Kind::object));
     const auto issued = claims.find("iat");
-    holder_.emplace(Holder{.issued = issued && issued->is_number() ? issued->integer() : std::nullopt,
-                           .who = identity::read_claims(claims, identity::Proof::replay)});
+    holder_.emplace(
+        Holder{.issued = issued && issued->is_number() ? issued->integer() : std::nullopt,
+               .who = identity::read_claims(claims, identity::Proof::replay)});
     return std::vector<Line>{};
   }
 
@@ -127,8 +128,10 @@ class Replay::Impl {
     std::vector<Line> out;
     for (const std::string_view name : names) {
       auto [verdict, stage] = judge_tool(upstream, name);
-      out.push_back({.id = fmt::format("{}/{}", upstream, name), .phase = "tools",
-                     .verdict = std::move(verdict), .stage = stage});
+      out.push_back({.id = fmt::format("{}/{}", upstream, name),
+                     .phase = "tools",
+                     .verdict = std::move(verdict),
+                     .stage = stage});
     }
     return out;
   }
@@ -146,7 +149,8 @@ class Replay::Impl {
 
     auto [verdict, stage] = judge_call(upstream, tool, arguments);
     if (verdict.allowed()) call->second = Call::passed;
-    return std::vector<Line>{{.id = std::string(id), .phase = "call", .verdict = std::move(verdict), .stage = stage}};
+    return std::vector<Line>{
+        {.id = std::string(id), .phase = "call", .verdict = std::move(verdict), .stage = stage}};
   }
 
   Result<std::vector<Line>> take_result(json::Value line) {
@@ -158,7 +162,9 @@ class Replay::Impl {
     if (call->second == Call::denied) return std::vector<Line>{};
     call->second = Call::answered;
     // No stage of this build looks at what an upstream answers.
-    return std::vector<Line>{{.id = std::string(id), .phase = "result", .verdict = Verdict::allow(),
+    return std::vector<Line>{{.id = std::string(id),
+                              .phase = "result",
+                              .verdict = Verdict::allow(),
                               .stage = kReturnStage}};
   }
 
@@ -170,21 +176,29 @@ class Replay::Impl {
   Judged judge_tool(std::string_view upstream, std::string_view name) const {
     const auto here = approach(upstream);
     if (!here) return here.error();
-    const Judgement list = judge(roles_, {.who = here->who, .operation = Operation::list_tools,
-                                          .tool = {.upstream = upstream, .tool = {}, .vertical = here->vertical},
-                                          .arguments = {}, .now = now()});
+    const Judgement list =
+        judge(roles_, {.who = here->who,
+                       .operation = Operation::list_tools,
+                       .tool = {.upstream = upstream, .tool = {}, .vertical = here->vertical},
+                       .arguments = {},
+                       .now = now()});
     if (!list.verdict.allowed()) return {.verdict = list.verdict, .stage = list.stage};
-    return {.verdict = judge_listed_tool(roles_, *here->who,
-                                         {.upstream = upstream, .tool = name, .vertical = here->vertical}),
-            .stage = kGrantStage};
+    return {
+        .verdict = judge_listed_tool(
+            roles_, *here->who, {.upstream = upstream, .tool = name, .vertical = here->vertical}),
+        .stage = kGrantStage};
   }
 
-  Judged judge_call(std::string_view upstream, std::string_view tool, std::optional<json::Value> arguments) {
+  Judged judge_call(std::string_view upstream, std::string_view tool,
+                    std::optional<json::Value> arguments) {
     const auto here = approach(upstream);
     if (!here) return here.error();
-    Judgement judgement = judge(roles_, {.who = here->who, .operation = Operation::call_tool,
-                                         .tool = {.upstream = upstream, .tool = tool, .vertical = here->vertical},
-                                         .arguments = arguments, .now = now()});
+    Judgement judgement =
+        judge(roles_, {.who = here->who,
+                       .operation = Operation::call_tool,
+                       .tool = {.upstream = upstream, .tool = tool, .vertical = here->vertical},
+                       .arguments = arguments,
+                       .now = now()});
     if (judgement.verdict.allowed() && judgement.must_reserve) {
       if (const auto taken = state::reserve(*counters_, *judgement.must_reserve); !taken) {
         return {.verdict = Verdict::deny(taken.error()), .stage = kStateStage};
@@ -237,7 +251,8 @@ class Replay::Impl {
   std::unordered_map<std::string, Call> calls_;
 };
 
-Replay::Replay(const Policy* policy, UnixSeconds now) : impl_(std::make_unique<Impl>(policy, now)) {}
+Replay::Replay(const Policy* policy, UnixSeconds now)
+    : impl_(std::make_unique<Impl>(policy, now)) {}
 Replay::~Replay() = default;
 
 Result<std::vector<std::string>> Replay::take_line(std::string_view line, std::string_view file) {

@@ -41,7 +41,8 @@ std::vector<std::string> replay(const std::vector<std::string>& session, const P
   return out;
 }
 
-// Each session beside its expected lines, which are written by hand. A folder of the session's name with
+// Each session beside its expected lines, which are written by hand. A folder of the session's name
+// with
 // ".policy" is its policy.
 TEST(ReplayTest, SessionsGiveTheirExpectedLines) {
   int count = 0;
@@ -74,8 +75,9 @@ TEST(ReplayTest, OtherResultTextsGiveTheSameVerdicts) {
 
 TEST(ReplayTest, NowIsUsedWhereNothingSaysTheTime) {
   const std::string call = R"({"type":"call","id":"c","upstream":"clock","tool":"now"})";
-  for (const auto& [now, reason] : {std::pair<UnixSeconds, std::string>{1'999'999, "ok"},
-                                    std::pair<UnixSeconds, std::string>{2'000'000, "token_expired"}}) {
+  for (const auto& [now, reason] :
+       {std::pair<UnixSeconds, std::string>{1'999'999, "ok"},
+        std::pair<UnixSeconds, std::string>{2'000'000, "token_expired"}}) {
     Replay run(nullptr, now);
     ASSERT_TRUE(run.take_line(kGrant, ""));
     const auto out = run.take_line(call, "");
@@ -86,7 +88,8 @@ TEST(ReplayTest, NowIsUsedWhereNothingSaysTheTime) {
 
 TEST(ReplayTest, NamesTheFileWhereItIsGiven) {
   Replay run(nullptr, kNow);
-  const auto out = run.take_line(R"({"type":"call","id":"c","upstream":"clock","tool":"now"})", "a\"b.jsonl");
+  const auto out =
+      run.take_line(R"({"type":"call","id":"c","upstream":"clock","tool":"now"})", "a\"b.jsonl");
   ASSERT_TRUE(out);
   EXPECT_EQ(out->at(0), R"({"id":"c","phase":"call","verdict":"deny","reason":"grant_missing",)"
                         R"("stage":"identity","rules":[],"file":"a\"b.jsonl"})");
@@ -117,19 +120,23 @@ TEST(ReplayTest, MalformedLinesAreErrors) {
       {R"({"type":"tools","upstream":"clock"})", Code::mcp_params},
       {R"({"type":"tools","upstream":"clock","tools":{}})", Code::mcp_params},
       {R"({"type":"tools","upstream":"clock","tools":["now"]})", Code::mcp_params},
-      {R"({"type":"tools","upstream":"clock","tools":[{"name":"now"},{"title":"x"}]})", Code::mcp_params},
+      {R"({"type":"tools","upstream":"clock","tools":[{"name":"now"},{"title":"x"}]})",
+       Code::mcp_params},
       {R"({"type":"call","upstream":"clock","tool":"now"})", Code::mcp_params},
       {R"({"type":"call","id":7,"upstream":"clock","tool":"now"})", Code::mcp_params},
       {R"({"type":"call","id":"x","tool":"now"})", Code::mcp_params},
       {R"({"type":"call","id":"x","upstream":"clock"})", Code::mcp_params},
       {R"({"type":"call","id":"x","upstream":"clock","tool":""})", Code::mcp_params},
-      {R"({"type":"call","id":"x","upstream":"clock","tool":"now","arguments":[]})", Code::mcp_params},
-      {R"({"type":"call","id":"x","upstream":"clock","tool":"now","arguments":null})", Code::mcp_params},
+      {R"({"type":"call","id":"x","upstream":"clock","tool":"now","arguments":[]})",
+       Code::mcp_params},
+      {R"({"type":"call","id":"x","upstream":"clock","tool":"now","arguments":null})",
+       Code::mcp_params},
       {R"({"type":"call","id":"x","upstream":"clock","tool":"now","at":1.5})", Code::mcp_params},
       {R"({"type":"call","id":"x","upstream":"clock","tool":"now","at":1e9})", Code::mcp_params},
       {R"({"type":"call","id":"x","upstream":"clock","tool":"now","at":-1})", Code::mcp_params},
       {R"({"type":"call","id":"x","upstream":"clock","tool":"now","at":"1"})", Code::mcp_params},
-      {R"({"type":"call","id":"c1","upstream":"clock","tool":"now"})", Code::mcp_params},  // id used before
+      {R"({"type":"call","id":"c1","upstream":"clock","tool":"now"})",
+       Code::mcp_params},  // id used before
       {R"({"type":"result","id":"c1"})", Code::mcp_params},
       {R"({"type":"result","id":"c1","result":[]})", Code::mcp_params},
       {R"({"type":"result","id":"c9","result":{}})", Code::mcp_params},  // no such call

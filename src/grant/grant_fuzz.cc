@@ -60,6 +60,7 @@ void judge(const Grant& grant, Value atr, std::optional<Value> arguments) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer's
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto document = Document::parse(std::string(reinterpret_cast<const char*>(data), size));
   if (!document) return 0;

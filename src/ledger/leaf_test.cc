@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "json/json.h"
@@ -14,7 +15,7 @@ using std::chrono::microseconds;
 using std::chrono::seconds;
 using TimePoint = std::chrono::system_clock::time_point;
 
-const TimePoint kTime{seconds(1700000000)};  // 2023-11-14T22:13:20Z
+constexpr TimePoint kTime{seconds(1700000000)};  // 2023-11-14T22:13:20Z
 
 Leaf decision() {
   Leaf leaf;
@@ -220,6 +221,19 @@ TEST(Leaf, NothingMakesALeafTooLong) {
       EXPECT_NE(text_of(document, "tool"), "(none)");
     }
   }
+}
+
+TEST(Leaf, ALeafMayBeAsLongAsTheLimitAndNoLonger) {
+  std::size_t longest = 0;
+  Leaf leaf = decision();
+  leaf.rules.assign(950,
+                    "r");  // 3800 bytes; the tool's name then passes the limit one byte at a time
+  for (std::size_t size = 1; size <= kMaxName; ++size) {
+    leaf.tool = std::string(size, 't');
+    longest =
+        std::max(longest, to_json(leaf, std::numeric_limits<std::uint64_t>::max(), kTime).size());
+  }
+  EXPECT_EQ(longest, kMaxLeaf);
 }
 
 TEST(Leaf, AHostileToolNameLeavesTheRestWhole) {

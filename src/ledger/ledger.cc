@@ -68,7 +68,7 @@ class Ledger::Impl {
  public:
   Impl(std::unique_ptr<AppendFile> file, Options options, const Clock& clock)
       : file_(std::move(file)),
-        max_queued_(options.max_queued),
+        options_(std::move(options)),
         clock_(clock),
         thread_([this] { work(); }) {}
 
@@ -86,7 +86,7 @@ class Ledger::Impl {
 
   enum class Always : bool { no, yes };  // whether a full queue takes it all the same
 
-  void enqueue(std::vector<Leaf> leaves, Done done, Always always) {
+  void enqueue(std::vector<Leaf>&& leaves, Done done, Always always) {
     // Rendered here, on the caller's thread: the queue then holds at most kMaxLeaf bytes for a
     // leaf, however long the names that a stranger chose, and the writer's thread is left with
     // hashing.
@@ -96,8 +96,8 @@ class Ledger::Impl {
     std::string refusal;
     {
       const std::scoped_lock lock(mutex_);
-      const bool fits =
-          item.lines.size() <= max_queued_ && queued_ <= max_queued_ - item.lines.size();
+      const bool fits = item.lines.size() <= options_.max_queued &&
+                        queued_ <= options_.max_queued - item.lines.size();
       if (!healthy_) {
         refusal = sealed_because_;
       } else if (fits || always == Always::yes) {
@@ -180,7 +180,7 @@ class Ledger::Impl {
   }
 
   std::unique_ptr<AppendFile> file_;  // the writer thread's
-  const std::size_t max_queued_;
+  const Options options_;
   const Clock& clock_;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -43,8 +43,8 @@ std::string misfit(std::string_view json, std::uint64_t expected) {
       document && document->root().is_object() ? document->root().find("seq") : std::nullopt;
   const auto number =
       sequence && sequence->is_number() ? sequence->integer() : std::optional<std::int64_t>();
-  if (!number || *number < 1) return "a whole frame holds no leaf";
-  if (static_cast<std::uint64_t>(*number) == expected) return {};
+  if (!number) return "a whole frame holds no leaf";
+  if (std::cmp_equal(*number, expected)) return {};
   return "leaf " + std::to_string(*number) + " stands where leaf " + std::to_string(expected) +
          " was due";
 }

@@ -145,6 +145,14 @@ TEST(Reader, AWholeFrameWithoutALeafIsDamage) {
   }
 }
 
+TEST(Reader, WhatLooksLikeALeafWithoutRoomForItsDigitsIsNoFrame) {
+  for (std::size_t before = 0; before <= 16; ++before) {
+    const auto report = read(std::string(before, 'a') + " {\"seq\":1}\n");
+    EXPECT_EQ(report.leaves, 0U);
+    EXPECT_FALSE(report.damage);
+  }
+}
+
 TEST(Reader, AFrameIsAtMostALeafLong) {
   const auto padded = [](std::size_t size) {
     std::string json = R"({"seq":1,"x":")";

@@ -253,10 +253,12 @@ Result<void> RequestParser::read_head(std::string_view& input) {
   while (length < chunk.size() && !line_ended) {
     const char c = chunk[length];
     const std::size_t offset = buffer_.size() + length;
-    if (previous == '\r' && c != '\n')
+    if (previous == '\r' && c != '\n') {
       return at_byte(Code::http_syntax, "a CR stands without its LF", offset - 1);
-    if (c == '\n' && previous != '\r')
+    }
+    if (c == '\n' && previous != '\r') {
       return at_byte(Code::http_syntax, "a line ends with LF, not CRLF", offset);
+    }
     if (is_control(c) && c != '\r' && c != '\n' && c != '\t') {
       return at_byte(Code::http_syntax, "a control character stands in the head", offset);
     }
@@ -301,8 +303,9 @@ Result<void> RequestParser::parse_request_line(std::string_view line) {
   request_.method = line.substr(0, first);
   const std::size_t target_at = first + 1;
   const auto second = line.find(' ', target_at);
-  if (second == std::string_view::npos)
+  if (second == std::string_view::npos) {
     return at_byte(Code::http_syntax, "the HTTP version is missing", line.size());
+  }
   const std::string_view target = line.substr(target_at, second - target_at);
   if (target.size() > limits_.max_target) {
     return at_byte(Code::http_target_too_long,
@@ -339,17 +342,20 @@ Result<void> RequestParser::parse_request_line(std::string_view line) {
 
 // RFC 9112, section 5: field-name ":" OWS field-value OWS
 Result<void> RequestParser::parse_header(std::string_view line, std::size_t at) {
-  if (is_space(line.front()))
+  if (is_space(line.front())) {
     return at_byte(Code::http_syntax,
                    "a header line begins with white space (folded lines are refused)", at);
+  }
   const auto colon = line.find(':');
-  if (colon == std::string_view::npos)
+  if (colon == std::string_view::npos) {
     return at_byte(Code::http_syntax, "a header line has no colon", at);
+  }
   const std::string_view name = line.substr(0, colon);
   if (name.empty()) return at_byte(Code::http_syntax, "a header has no name", at);
-  if (is_space(name.back()))
+  if (is_space(name.back())) {
     return at_byte(Code::http_syntax, "white space stands before the colon of a header",
                    at + colon - 1);
+  }
   if (const auto bad = std::ranges::find_if_not(name, is_token_char); bad != name.end()) {
     return at_byte(Code::http_syntax, "a header's name holds a character that no name has",
                    at + static_cast<std::size_t>(bad - name.begin()));
@@ -392,8 +398,9 @@ Result<void> RequestParser::check_host() const {
         Code::http_syntax,
         hosts == 0 ? "the request names no host" : "the request names more than one host", "host");
   }
-  if (!is_host(*request_.header("host")))
+  if (!is_host(*request_.header("host"))) {
     return in_header(Code::http_syntax, "the value is not a host with an optional port", "host");
+  }
   return {};
 }
 
@@ -409,8 +416,9 @@ Result<void> RequestParser::read_connection() {
                                                    ? rest.size()
                                                    : rest.find(',') + 1));
       if (element.empty()) continue;
-      if (!is_token(element))
+      if (!is_token(element)) {
         return in_header(Code::http_syntax, "the value is not a list of tokens", "connection");
+      }
       close = close || equals_ignoring_case(element, "close");
       keep = keep || equals_ignoring_case(element, "keep-alive");
     }
@@ -429,8 +437,9 @@ Result<void> RequestParser::read_framing() {
   };
   for (const std::size_t index : padded_) {
     const std::string& name = request_.headers[index].first;
-    if (name == "content-length" || name == "transfer-encoding")
+    if (name == "content-length" || name == "transfer-encoding") {
       return ambiguous("the value has stray white space around it", name);
+    }
   }
   if (lengths + codings == 0) {
     phase_ = Phase::complete;
@@ -441,16 +450,18 @@ Result<void> RequestParser::read_framing() {
     if (lengths > 0) return ambiguous("it stands beside Content-Length", kName);
     if (codings > 1) return ambiguous("it occurs more than once", kName);
     if (request_.minor_version == 0) return ambiguous("HTTP/1.0 has no transfer codings", kName);
-    if (*request_.header(kName) != "chunked")
+    if (*request_.header(kName) != "chunked") {
       return ambiguous("the value is not exactly \"chunked\"", kName);
+    }
     phase_ = Phase::chunk_size;
     return {};
   }
   constexpr std::string_view kName = "content-length";
   if (lengths > 1) return ambiguous("it occurs more than once", kName);
   const std::string_view digits = *request_.header(kName);
-  if (digits.empty() || !std::ranges::all_of(digits, is_digit))
+  if (digits.empty() || !std::ranges::all_of(digits, is_digit)) {
     return ambiguous("the value is not a decimal number", kName);
+  }
   const auto [end, error] =
       std::from_chars(digits.data(), digits.data() + digits.size(), remaining_);
   if (error != std::errc() || remaining_ > limits_.max_body) {
@@ -489,8 +500,9 @@ Result<void> RequestParser::read_chunk_line(std::string_view& input) {
                            : "a chunk's size is not a hexadecimal number and CRLF");
     }
     if (c == '\r' && buffer_.empty()) return ambiguous("a chunk's size is missing");
-    if (is_hex(c) && buffer_.size() == kMaxDigits)
+    if (is_hex(c) && buffer_.size() == kMaxDigits) {
       return ambiguous("a chunk's size has too many digits");
+    }
     input.remove_prefix(1);
     ++body_bytes_;
     if (c != '\n') {

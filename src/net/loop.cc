@@ -15,7 +15,7 @@ using boost::system::error_code;
 
 // The frame of a spawned coroutine: owns its task, stands in its loop's list while it lives.
 struct Root {
-  struct promise_type {
+  struct promise_type {  // NOLINT(readability-identifier-naming): the language asks for this name
     promise_type(Loop::Impl& loop, Task<void>& /*task*/) {
       link.frame = std::coroutine_handle<promise_type>::from_promise(*this);
       link.insert_before(loop.roots);

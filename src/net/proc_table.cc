@@ -33,8 +33,8 @@ std::optional<ProcEntry> parse_stat(pid_t pid, std::string_view text) {
     if (space == std::string_view::npos) return std::nullopt;
     const std::string_view value = text.substr(0, space);
     text.remove_prefix(space + 1);
-    const auto number = [&value](auto& out) {
-      std::from_chars(value.data(), value.data() + value.size(), out);
+    const auto number = [begin = value.data(), end = value.data() + value.size()](auto& out) {
+      std::from_chars(begin, end, out);
     };
     if (field == kState) entry.zombie = value == "Z" || value == "X";
     if (field == kParent) number(entry.parent);

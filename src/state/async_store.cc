@@ -67,7 +67,11 @@ class AsyncStore::Impl {
       return {};
     });
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      batch[i].done(committed ? std::move(outcomes[i]) : committed);
+      if (committed) {
+        batch[i].done(std::move(outcomes[i]));
+      } else {
+        batch[i].done(committed);
+      }
     }
   }
 

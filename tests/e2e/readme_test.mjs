@@ -1,5 +1,5 @@
 // What the README shows is true: its output block is what a fresh run prints, but for ids, times and ports; its policy loads,
-// and its grant passes.
+// and its grant passes. The life of an exchange follows the pipeline, and the tests it names exist.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
@@ -40,8 +40,26 @@ test("the README's grant is one", () => {
   const [, grant] = /```json\n(\{ "actorType".*?)```/s.exec(readme);
   const policy = policyDirectory({ upstreams: { bank: { command: stub("echo-server.mjs") } } });
   assert.ok(mint(policy, JSON.parse(grant)), "a token with it can be minted");
-  for (const [, matcher] of readme.matchAll(/^\| .* \| `("\/[^`]*)`(?:, `[^`]*`)? \|$/gm)) {
+  const rows = [...readme.matchAll(/^\| .* \| `("\/[^`]*)`(?:, `[^`]*`)? \|$/gm)];
+  assert.ok(rows.length >= 8, "the table of matchers is found");
+  for (const [, matcher] of rows) {
     const args = JSON.parse(`{${matcher}}`);
     assert.ok(mint(policy, { toolConstraints: { "bank/*": { args } } }), matcher);
   }
+});
+
+test("the life of an exchange follows the pipeline, and names what exists", () => {
+  const read = (file) => fs.readFileSync(path.join(root, file), "utf8");
+  const page = read("docs/life-of-an-exchange.md");
+  const headings = page.match(/^## .*$/gm).join("\n");
+  const stages = [...read("src/gateway/pipeline.cc").matchAll(/^  (?:co_await |co_return )?(\w+)\(x\);/gm)].map(([, name]) => name);
+  assert.ok(stages.length > 5);
+  assert.deepEqual([...headings.matchAll(/`(\w+)`/g)].map(([, name]) => name), stages);
+
+  for (const [, file] of page.matchAll(/`((?:src|tests)\/[^`]*)`/g)) assert.ok(fs.existsSync(path.join(root, file)), file);
+  const titles = [...page.matchAll(/"([^"{}]+)"\s+in\s+`([^`]+)`/g)];
+  assert.ok(titles.length >= 3);
+  for (const [, title, file] of titles) assert.ok(read(file).includes(`test("${title.replace(/\s+/g, " ")}"`), title);
+  const codes = new Set(JSON.parse(mustRun(["codes", "--json"])).map(({ code }) => code));
+  for (const [, word] of page.matchAll(/`((?:ledger|outcome|upstream|method|decision)_\w+)`/g)) assert.ok(codes.has(word), word);
 });

@@ -1,8 +1,8 @@
 // What every end-to-end test needs: scratch folders, policy directories, a running Zwinger, tokens, the record.
 //
 // Run a test as `node NAME_test.mjs --zwinger PATH`. Ports are 0, files live in scratch folders, waiting is for conditions.
-// Everything started here is ended at exit, however the test ends; upstreams carry a mark in their environment so that
-// even a process that left its session and its parents is found.
+// Everything started here is ended at exit, however the test ends: programs and upstreams carry a mark in their environment,
+// so that even a process that left its session and its parents is found.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -31,7 +31,8 @@ if (!fs.existsSync(zwinger)) {
 
 // --- scratch folders and cleaning up ---------------------------------------------------------------
 
-const mark = `ZWINGER_TEST_MARK=${randomUUID()}`;
+const [markName, markValue] = ["ZWINGER_TEST_MARK", randomUUID()];
+const mark = `${markName}=${markValue}`;
 const children = new Set();
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "zwinger-e2e-"));
 
@@ -101,7 +102,7 @@ export function environment(home, extra = {}) {
   return {
     PATH: `${path.dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`, LANG: "C.UTF-8", HOME: home,
     XDG_CONFIG_HOME: path.join(home, "config"), XDG_STATE_HOME: path.join(home, "state"),
-    GATEWAY_SECRET: "must not reach an upstream", ...extra,
+    GATEWAY_SECRET: "must not reach an upstream", [markName]: markValue, ...extra,
   };
 }
 
@@ -163,9 +164,8 @@ export const anyTool = {
 // Writes a policy directory with a fresh development key and gives its path.
 export function policyDirectory({ upstreams, roles = anyTool, ...rest }) {
   const directory = folder("policy");
-  const [name, value] = mark.split("=");
   const marked = Object.fromEntries(Object.entries(upstreams).map(([id, upstream]) =>
-    [id, { vertical: "lending", ...upstream, env: { [name]: value, ...upstream.env } }]));
+    [id, { vertical: "lending", ...upstream, env: { [markName]: markValue, ...upstream.env } }]));
   const document = {
     mode: "development", stateDir: "state", listeners: [{ address: "127.0.0.1:0" }], issuers: [issuer],
     upstreams: marked, roles, ...rest,
