@@ -18,6 +18,7 @@ const libraries = [
   { include: /^boost\/beast\//, where: /^net\/http1_beast_test\.cc$/ }, // an oracle for our codec
   { include: /^yaml-cpp\//, where: /^json\/yaml\w*\.cc$/ },
   { include: /^re2\//, where: /^text\/\w+\.cc$/ },
+  { include: /^utf8proc\.h$/, where: /^text\/\w+\.cc$/ },
   { include: /^openssl\//, where: /^(crypto\/\w+\.\w+|identity\/golden_test\.cc)$/ }, // that test forges tokens
   { include: /^sqlite3\.h$/, where: /^state\/\w+\.cc$/ },
   { include: /^spdlog\//, where: /^base\/log\.cc$/ },

@@ -96,6 +96,11 @@ const faults = [
   ['a folder without a library', { 'src/extra/x.h': '' }, /^src\/extra: no zwinger_library/],
   ['a library outside its folder', header('#include <openssl/evp.h>\n'), /<openssl\/evp\.h> is not allowed here/],
   [
+    'Unicode data outside text',
+    { 'src/json/json.h': '#include <utf8proc.h>\n' },
+    /^src\/json\/json\.h:1: #include <utf8proc\.h> is not allowed here/,
+  ],
+  [
     'Asio in a public header',
     { 'src/net/loop.h': '#include <boost/asio/post.hpp>\n' },
     /^src\/net\/loop\.h:1: #include <boost\/asio\/post\.hpp> is not allowed here/,

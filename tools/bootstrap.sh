@@ -22,6 +22,7 @@ packages=(
   libspdlog-dev
   libsqlite3-dev
   libssl-dev
+  libutf8proc-dev
   libyaml-cpp-dev
   lld-19
   llvm-19 # llvm-ar, llvm-ranlib, llvm-symbolizer

@@ -39,6 +39,13 @@ Result<std::string> read_all(const Fd& fd, const fs::path& path, std::size_t max
   }
 }
 
+// Makes what was created in the folder survive a power cut.
+Result<void> sync_folder(const fs::path& folder) {
+  const Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return io_error(folder, "sync");
+  return {};
+}
+
 }  // namespace
 
 Result<std::string> read_file(const fs::path& path, std::size_t max_bytes, Code too_large) {
@@ -76,13 +83,17 @@ Result<void> create_private_folder(const fs::path& folder) {
   std::error_code ec;
   fs::path made;
   for (const fs::path& part : folder) {
+    const fs::path parent = made.empty() ? fs::path(".") : made;
     made /= part;
-    if (::mkdir(made.c_str(), 0700) != 0 && errno != EEXIST && !fs::is_directory(made, ec)) {
+    if (::mkdir(made.c_str(), 0700) == 0) {
+      ZWINGER_CHECK_OK(sync_folder(parent));
+    } else if (errno != EEXIST && !fs::is_directory(made, ec)) {
       return io_error(made, "create");
     }
   }
   if (!fs::is_directory(folder, ec)) return fail(Code::io, folder.string() + " is not a folder");
-  return {};
+  // An earlier start may have made it and died before this.
+  return sync_folder(folder / "..");
 }
 
 Result<void> write_file_atomically(const fs::path& path, std::string_view content, mode_t mode) {
@@ -105,9 +116,7 @@ Result<void> write_file_atomically(const fs::path& path, std::string_view conten
   }
   if (::fsync(fd.get()) != 0) return give_up("sync");
   if (::rename(temporary.c_str(), path.c_str()) != 0) return give_up("rename to");
-  const Fd dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!dir || ::fsync(dir.get()) != 0) return io_error(folder, "sync");
-  return {};
+  return sync_folder(folder);
 }
 
 }  // namespace zwinger

@@ -20,6 +20,7 @@ struct Arguments {
 
 std::vector<std::string> key_ids(const identity::Issuer& issuer) {
   std::vector<std::string> ids;
+  ids.reserve(issuer.keys.keys.size());
   for (const crypto::PublicKey& key : issuer.keys.keys) {
     ids.push_back(
         fmt::format("{} ({})", key.id().empty() ? "no id" : key.id(), to_string(key.algorithm())));
@@ -29,6 +30,7 @@ std::vector<std::string> key_ids(const identity::Issuer& issuer) {
 
 std::vector<std::string_view> algorithm_names(const identity::Issuer& issuer) {
   std::vector<std::string_view> names;
+  names.reserve(issuer.algorithms.size());
   for (const crypto::Algorithm algorithm : issuer.algorithms)
     names.push_back(crypto::to_string(algorithm));
   return names;
@@ -46,6 +48,7 @@ std::string as_text(const gateway::Policy& policy, const std::vector<identity::I
       out += fmt::format("{:<10} {}\n", i == 0 ? name : "", lines[i]);
   };
   std::vector<std::string> lines;
+  lines.reserve(policy.listeners.size());
   for (const net::Address& address : policy.listeners) lines.push_back(address.to_string());
   section("listeners", lines, "none: for 'zwinger wrap' and 'zwinger replay' only");
 

@@ -67,11 +67,12 @@ std::vector<Command> all_commands() {
 }
 
 struct Group {
-  std::string name;
-  std::string summary;
+  std::string_view name;
+  std::string_view summary;
 };
-const std::array kGroups = {Group{.name = "token", .summary = "Make and read development tokens"},
-                            Group{.name = "ledger", .summary = "Read the record"}};
+constexpr std::array kGroups = {
+    Group{.name = "token", .summary = "Make and read development tokens"},
+    Group{.name = "ledger", .summary = "Read the record"}};
 
 constexpr std::string_view kFirstSteps =
     "Zwinger stands between an MCP client and its servers and lets through what a grant covers.\n"
@@ -145,8 +146,9 @@ int parse_and_run(std::span<const std::string> words, std::optional<std::vector<
     if (!group.empty()) {
       CLI::App*& of_group = groups[group];
       if (of_group == nullptr) {
-        of_group =
-            top.add_subcommand(group, std::ranges::find(kGroups, group, &Group::name)->summary);
+        of_group = top.add_subcommand(
+            group, std::string(
+                       std::ranges::find(kGroups, std::string_view(group), &Group::name)->summary));
         of_group->require_subcommand(1);
       }
       parent = of_group;

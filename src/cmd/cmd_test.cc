@@ -18,6 +18,7 @@
 #include "identity/token_verifier.h"
 #include "json/json.h"
 #include "ledger/ledger.h"
+#include "text/utf8.h"
 
 namespace zwinger::cmd {
 namespace {
@@ -162,8 +163,10 @@ TEST_F(CmdTest, Version) {
 TEST_F(CmdTest, TextFromAnywhereIsFitForATerminal) {
   EXPECT_EQ(printable("plain \xC3\xA4\n"), "plain \xC3\xA4\n");
   EXPECT_EQ(printable("\x1B[2J\r\x7F"), "\\u001b[2J\\u000d\\u007f");
-  EXPECT_EQ(printable("\xC2\x9B"), "\\u009b");      // a C1 control sequence introducer
-  EXPECT_EQ(printable("\xE2\x80\xAE"), "\\u202e");  // right-to-left override
+  EXPECT_EQ(printable("\xC2\x9B"), "\\u009b");  // a C1 control sequence introducer
+  std::string right_to_left_override;
+  text::append_utf8(right_to_left_override, 0x202E);
+  EXPECT_EQ(printable(right_to_left_override), "\\u202e");
   EXPECT_EQ(printable("a\xFF"
                       "b"),
             "a?b");

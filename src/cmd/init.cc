@@ -103,7 +103,7 @@ Result<void> make_config_folder(const fs::path& folder) {
 }
 
 Result<fs::path> write_policy(const Arguments& arguments, Context& context) {
-  ZWINGER_TRY(const fs::path directory, policy_directory(context, arguments.policy));
+  ZWINGER_TRY(fs::path directory, policy_directory(context, arguments.policy));
   const fs::path policy = directory / gateway::kPolicyFile;
   const fs::path jwks = directory / "jwks.json";
   const fs::path grant = directory / "grants" / "example.json";
@@ -138,7 +138,7 @@ Result<fs::path> write_grant(const Arguments& arguments, Context& context) {
     }
   }
   ZWINGER_TRY(const fs::path folder, config_folder(context));
-  const fs::path path = folder / "grant.json";
+  fs::path path = folder / "grant.json";
   ZWINGER_CHECK_OK(refuse_to_overwrite({path}, arguments.force));
   ZWINGER_CHECK_OK(make_config_folder(folder));
   json::Writer out;

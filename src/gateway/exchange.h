@@ -25,9 +25,16 @@
 
 namespace zwinger::gateway {
 
-// Gets the progress notifications of a request as whole messages for the client; on the upstream's
-// home loop.
-using ClientProgress = std::function<void(std::string message)>;
+// Gets the progress notifications of a request as whole messages for the client; on the upstream's home loop. False
+// where the client is too slow, and the event was dropped.
+using ClientProgress = std::function<bool(std::string message)>;
+
+// What went to the client before the answer.
+struct ProgressRecord {
+  std::uint64_t events = 0;
+  std::uint64_t bytes = 0;
+  std::string digests;  // SHA-256 of each event, binary, one after the other
+};
 
 struct Exchange {
   Exchange(net::Loop& caller, mcp::Message request) : loop(caller), message(std::move(request)) {}
@@ -51,8 +58,10 @@ struct Exchange {
 
   // --- decided ---
   // Denies until judge() allowed it, so an exchange that skipped a stage is refused.
-  Judgement judgement{
-      .verdict = Verdict::deny(Code::internal), .stage = "none", .must_reserve = std::nullopt};
+  Judgement judgement{.verdict = Verdict::deny(Code::internal),
+                      .stage = "none",
+                      .reaches_upstream = false,
+                      .must_reserve = std::nullopt};
   std::int64_t upstream_request = 0;
   std::string forward;         // the bytes for the upstream; empty where we answer ourselves
   std::string forward_digest;  // SHA-256 hex of them
@@ -64,7 +73,7 @@ struct Exchange {
   std::optional<Error> failure;  // after the decision: no answer, or one that must not leave
   std::string result;            // source text of a result, or
   std::string error;             // of the upstream's own error
-  std::uint64_t progress_events = 0;
+  ProgressRecord progress;
 
   [[nodiscard]] bool allowed() const { return judgement.verdict.allowed(); }
   [[nodiscard]] std::string_view tool() const {
@@ -72,7 +81,10 @@ struct Exchange {
     return call != nullptr ? call->name : std::string_view();
   }
   void deny(std::string_view stage, Verdict verdict) {
-    judgement = {.verdict = std::move(verdict), .stage = stage, .must_reserve = std::nullopt};
+    judgement = {.verdict = std::move(verdict),
+                 .stage = stage,
+                 .reaches_upstream = false,
+                 .must_reserve = std::nullopt};
   }
 };
 

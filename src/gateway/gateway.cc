@@ -15,6 +15,7 @@
 #include "gateway/stdio_upstream.h"
 #include "net/http_server.h"
 #include "net/one_shot.h"
+#include "net/process.h"
 
 namespace zwinger::gateway {
 
@@ -22,7 +23,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kDrainGrace = 10s;
+constexpr auto kRunningGrace = 8s;  // for requests that run when we are told to stop
+constexpr auto kDrainGrace = 10s;   // for their answers to leave
 constexpr unsigned kMaxLoops = 8;
 
 // Connections are descriptors; the soft limit of 1,024 is for programs that use select().
@@ -110,8 +112,10 @@ class RunningGateway {
   Result<void> listen() {
     for (const net::Address& configured : policy_.listeners) {
       net::Address address = configured;
+      net::PortUse use = net::PortUse::fresh;
       for (const auto& loop : loops_) {
-        ZWINGER_TRY(auto listener, net::listen(*loop, address));
+        ZWINGER_TRY(auto listener, net::listen(*loop, address, use));
+        use = net::PortUse::shared;
         address = listener->address();  // port 0 has become a real one: the other loops share it
         add_server(*loop, std::move(listener));
         if (address.family == net::Address::Family::unix_socket) break;
@@ -128,11 +132,14 @@ class RunningGateway {
     auto handler = [this, &loop, authority](const net::HttpRequest& request) {
       return front_->handle(loop, authority, request);
     };
+    auto check_head = [this, authority](const net::HttpRequest& head) {
+      return front_->check_head(authority, head);
+    };
     servers_.push_back({.loop = &loop,
                         .authority = authority,
                         .server = std::make_unique<net::HttpServer>(
                             loop, std::move(listener), net::HttpServerOptions{}, std::move(handler),
-                            &HttpFront::unreadable)});
+                            &HttpFront::unreadable, std::move(check_head))});
   }
 
   [[nodiscard]] Ready ready() const {
@@ -154,7 +161,8 @@ class RunningGateway {
 
   void begin_shutdown() {
     if (std::exchange(shutting_down_, true)) return;
-    environment_.log.info("stopping: no new requests; running ones have {} s", kDrainGrace.count());
+    environment_.log.info("stopping: no new requests; running ones have {} s",
+                           kRunningGrace.count());
     main_loop().spawn(shut_down());
   }
 
@@ -164,17 +172,36 @@ class RunningGateway {
     done->set(true);
   }
 
+  static Task<void> stop(StdioUpstream& upstream, std::shared_ptr<net::OneShot<bool>> done) {
+    co_await upstream.stop();
+    done->set(true);
+  }
+
+  // New requests are refused at once. Running ones have kRunningGrace; then they fail, so that their outcomes are
+  // recorded and their clients told before connections and processes end. All of it within kShutdownBound.
   Task<void> shut_down() {
-    const Monotonic deadline = net::Loop::now() + kDrainGrace;
+    const Monotonic now = net::Loop::now();
     std::vector<std::shared_ptr<net::OneShot<bool>>> drained;
     for (Served& served : servers_) {
       auto done = std::make_shared<net::OneShot<bool>>(main_loop());
       drained.push_back(done);
-      served.loop->post(
-          [&served, deadline, done] { served.loop->spawn(drain(*served.server, deadline, done)); });
+      served.loop->post([&served, now, done] {
+        served.loop->spawn(drain(*served.server, now + kDrainGrace, done));
+      });
     }
+    const net::Loop::TimerId failing = main_loop().call_at(now + kRunningGrace, [this] {
+      for (const auto& upstream : upstreams_) upstream->quiesce();
+    });
     for (const auto& done : drained) co_await done->wait();
-    for (const auto& upstream : upstreams_) co_await upstream->stop();
+    main_loop().cancel(failing);
+
+    std::vector<std::shared_ptr<net::OneShot<bool>>> stopped;
+    for (const auto& upstream : upstreams_) {
+      stopped.push_back(std::make_shared<net::OneShot<bool>>(main_loop()));
+      main_loop().spawn(stop(*upstream, stopped.back()));
+    }
+    for (const auto& done : stopped) co_await done->wait();
+    net::kill_orphans();
     notices_->flush();
     for (const auto& loop : loops_) loop->stop();
   }

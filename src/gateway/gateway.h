@@ -2,6 +2,7 @@
 // which is the same pipeline with another codec. Blocking: run on the main thread.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <string>
@@ -25,6 +26,9 @@ struct Environment {
   Random& random;
   Log& log;
 };
+
+// No orderly stop of a gateway takes longer; its supervisor waits this long before it kills.
+inline constexpr std::chrono::seconds kShutdownBound{25};
 
 // Serves until SIGTERM or SIGINT, then drains. `on_ready` is called once, when every listener is
 // bound. Errors: what kept it from starting (policy_*, ledger_unavailable, state_unavailable, io).

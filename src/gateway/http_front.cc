@@ -1,5 +1,7 @@
 #include "gateway/http_front.h"
 
+#include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 #include "json/writer.h"
@@ -58,8 +60,7 @@ std::string challenge(std::string_view authority, std::string_view resource, std
 }
 
 // Media types of a Content-Type or Accept header, parameters dropped, lower case.
-bool names_media_type(std::string_view header, std::string_view wanted,
-                      std::string_view also = {}) {
+bool names_media_type(std::string_view header, std::initializer_list<std::string_view> wanted) {
   while (!header.empty()) {
     const std::size_t comma = header.find(',');
     std::string_view item = header.substr(0, comma);
@@ -70,7 +71,7 @@ bool names_media_type(std::string_view header, std::string_view wanted,
       if (c == ' ' || c == '\t') continue;
       type += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     }
-    if (type == wanted || (!also.empty() && type == also)) return true;
+    if (std::ranges::find(wanted, type) != wanted.end()) return true;
   }
   return false;
 }
@@ -94,15 +95,18 @@ Result<std::optional<std::string_view>> single_header(const net::HttpRequest& re
 std::optional<net::HttpResponse> check_headers(const net::HttpRequest& request) {
   const auto content_type = single_header(request, "content-type");
   if (!content_type) return refuse(400, Code::http_syntax, content_type.error().message);
-  if (!*content_type || !names_media_type(**content_type, "application/json")) {
+  if (!*content_type || (*content_type)->contains(',') ||
+      !names_media_type(**content_type, {"application/json"})) {
     return refuse(415, Code::http_media_type, "Content-Type must be application/json");
   }
   if (request.count("content-encoding") != 0) {
     return refuse(415, Code::http_media_type, "a Content-Encoding is not accepted");
   }
-  const auto accept = single_header(request, "accept");
-  if (!accept) return refuse(400, Code::http_syntax, accept.error().message);
-  if (*accept && !names_media_type(**accept, "application/json", "*/*")) {
+  const auto accepts_json = [](const auto& header) {
+    return header.first == "accept" &&
+           names_media_type(header.second, {"application/json", "application/*", "*/*"});
+  };
+  if (request.count("accept") != 0 && std::ranges::none_of(request.headers, accepts_json)) {
     return refuse(406, Code::http_media_type, "Accept must include application/json");
   }
   const auto version = single_header(request, "mcp-protocol-version");
@@ -176,41 +180,50 @@ Result<std::shared_ptr<const identity::Authenticated>> HttpFront::authenticate(
   return parts_.verifier.verify(token, parts_.clock.unix_seconds());
 }
 
-Task<net::HttpResponse> HttpFront::handle(net::Loop& loop, std::string_view authority,
-                                          const net::HttpRequest& request) {
-  const bool for_metadata = request.path.starts_with(kWellKnown);
-  if (!for_metadata && request.path != kEndpoint && !request.path.starts_with("/mcp/")) {
-    co_return refuse(404, Code::http_not_found);
+std::expected<std::shared_ptr<const identity::Authenticated>, net::HttpResponse> HttpFront::admit(
+    std::string_view authority, const net::HttpRequest& request) {
+  if (request.path != kEndpoint && !request.path.starts_with("/mcp/")) {
+    return std::unexpected(refuse(404, Code::http_not_found));
   }
   for (const auto& [header, value] : request.headers) {
-    if (header == "origin" && !origin_allowed(value)) {
-      parts_.notices.note("stranger_refused", {}, {}, name(Code::http_origin));
-      co_return refuse(403, Code::http_origin);
-    }
+    if (header != "origin" || origin_allowed(value)) continue;
+    parts_.notices.note("stranger_refused", {}, {}, name(Code::http_origin));
+    return std::unexpected(refuse(403, Code::http_origin));
   }
-  if (for_metadata) {
+  auto who = authenticate(request);
+  if (who) return *std::move(who);
+  const Code code = who.error().code;
+  parts_.notices.note("stranger_refused", {}, {}, name(code));
+  net::HttpResponse out = refuse(401, code, who.error().message);
+  const bool none = code == Code::token_missing;  // RFC 6750 section 3.1: then no error code is given
+  out.headers.emplace_back("WWW-Authenticate",
+                           challenge(authority, request.path, none ? "" : "invalid_token",
+                                     none ? "" : info(code).text, ""));
+  return std::unexpected(std::move(out));
+}
+
+std::optional<net::HttpResponse> HttpFront::check_head(std::string_view authority,
+                                                       const net::HttpRequest& head) {
+  auto who = admit(authority, head);
+  if (who) return std::nullopt;
+  return std::move(who).error();
+}
+
+Task<net::HttpResponse> HttpFront::handle(net::Loop& loop, std::string_view authority,
+                                          const net::HttpRequest& request) {
+  if (request.path.starts_with(kWellKnown)) {
     const std::string_view resource = std::string_view(request.path).substr(kWellKnown.size());
     const bool known_form = resource == kEndpoint || resource.starts_with("/mcp/");
     if (!known_form || authority.empty()) co_return refuse(404, Code::http_not_found);
     if (request.method != "GET") co_return refuse(405, Code::http_method);
     co_return metadata(authority, resource);
   }
-
-  const auto who = authenticate(request);
-  if (!who) {
-    const Code code = who.error().code;
-    parts_.notices.note("stranger_refused", {}, {}, name(code));
-    net::HttpResponse out = refuse(401, code, who.error().message);
-    const bool none =
-        code == Code::token_missing;  // RFC 6750 section 3.1: then no error code is given
-    out.headers.emplace_back("WWW-Authenticate",
-                             challenge(authority, request.path, none ? "" : "invalid_token",
-                                       none ? "" : info(code).text, ""));
-    co_return out;
-  }
+  auto who = admit(authority, request);
+  if (!who) co_return std::move(who).error();
 
   const std::optional<Target> target = find_route(request.path);
   if (!target) {
+    parts_.notices.note("client_refused", {}, {}, name(Code::upstream_unknown));
     co_return refuse(404, Code::upstream_unknown, "no upstream has this path; use /mcp/<upstream>");
   }
   if (request.method != "POST") {
@@ -219,14 +232,17 @@ Task<net::HttpResponse> HttpFront::handle(net::Loop& loop, std::string_view auth
     out.headers.emplace_back("Allow", "POST");
     co_return out;
   }
-  co_return co_await post(loop, authority, request, *target, *who);
+  co_return co_await post(loop, authority, request, *target, *std::move(who));
 }
 
 Task<net::HttpResponse> HttpFront::post(net::Loop& loop, std::string_view authority,
                                         const net::HttpRequest& request, Target target,
                                         std::shared_ptr<const identity::Authenticated> who) {
   const Monotonic began = parts_.clock.monotonic();
-  if (auto refusal = check_headers(request)) co_return *std::move(refusal);
+  if (auto refusal = check_headers(request)) {
+    parts_.notices.note("client_refused", target.route.upstream->id(), {}, "http_headers");
+    co_return *std::move(refusal);
+  }
 
   auto message = mcp::parse_message(request.body, limits_);
   if (!message) {

@@ -7,7 +7,10 @@
 #pragma once
 
 #include <functional>
+#include <expected>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -46,6 +49,9 @@ class HttpFront {
   // documents name.
   Task<net::HttpResponse> handle(net::Loop& loop, std::string_view authority,
                                  const net::HttpRequest& request);
+  // The refusal of a request whose body has not been read yet; nothing where it may come. handle() checks again.
+  std::optional<net::HttpResponse> check_head(std::string_view authority,
+                                              const net::HttpRequest& head);
   // What a peer gets whose request could not be read.
   [[nodiscard]] static net::HttpResponse unreadable(int status, const Error& error);
 
@@ -55,6 +61,9 @@ class HttpFront {
     std::string_view resource;  // the path below which it stands: "/mcp" or "/mcp/<upstream>"
   };
   [[nodiscard]] std::optional<Target> find_route(std::string_view path) const;
+  // Who asks, or the refusal of a stranger, of a web page, of a path that is no endpoint.
+  std::expected<std::shared_ptr<const identity::Authenticated>, net::HttpResponse> admit(
+      std::string_view authority, const net::HttpRequest& request);
   [[nodiscard]] Result<std::shared_ptr<const identity::Authenticated>> authenticate(
       const net::HttpRequest& request);
   [[nodiscard]] net::HttpResponse metadata(std::string_view authority,

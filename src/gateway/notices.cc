@@ -4,13 +4,17 @@
 #include <utility>
 #include <vector>
 
+#include "mcp/revision.h"
+
 namespace zwinger::gateway {
 
 void Notices::note(std::string_view event, std::string_view upstream, std::string_view method,
                    std::string_view reason) {
   const std::lock_guard lock(mutex_);
-  Kind kind(event, upstream, method.substr(0, ledger::kMaxName), reason);
-  if (counts_.size() >= kMaxKinds && !counts_.contains(kind)) kind = Kind("other", "", "", "");
+  if (!method.empty() && !mcp::is_known_method(method)) method = "unknown";
+  Kind kind(event, upstream, method, reason);
+  // Events are few, so beyond the bound they stay apart from each other, whoever caused them.
+  if (counts_.size() >= kMaxKinds && !counts_.contains(kind)) kind = Kind(event, "", "", "");
   ++counts_[std::move(kind)];
   if (std::exchange(scheduled_, true)) return;
   loop_.post(

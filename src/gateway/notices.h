@@ -2,8 +2,8 @@
 // without a token.
 //
 // They come at a stranger's will, so they are counted and written as few leaves: at most one a
-// second for each (event, upstream, method, reason), and at most kMaxKinds of these; what exceeds
-// it is counted as "other". note() is thread-safe; the rest happens on the loop.
+// second for each (event, upstream, method, reason), and about kMaxKinds of these; what exceeds
+// it is counted by its event alone. note() is thread-safe; the rest happens on the loop.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ class Notices {
  public:
   Notices(net::Loop& loop, ledger::Ledger& ledger) : loop_(loop), ledger_(ledger) {}
 
-  // Any thread. `event` is a word of ours; `method` may come from a peer.
+  // Any thread. `event` and `reason` are words of ours; a `method` that MCP does not know becomes "unknown".
   void note(std::string_view event, std::string_view upstream, std::string_view method = {},
             std::string_view reason = {});
   // Writes what has been counted. Loop thread, or after the loops have ended.

@@ -58,16 +58,17 @@ class FakeUpstream final : public Upstream {
  public:
   [[nodiscard]] const std::string& id() const override { return id_; }
   std::int64_t next_id() override { return next_++; }
-  Task<Result<mcp::Message>> request(net::Loop&, std::int64_t id, std::string message,
-                                     ProgressSink) override {
-    seen.push_back(std::move(message));
+  Task<Result<mcp::Message>> request(net::Loop&, UpstreamRequest asked) override {
+    seen.push_back(std::move(asked.message));
+    if (speak && asked.progress) speak(asked.progress);
     if (on_request) on_request();
     if (failure) co_return std::unexpected(*failure);
     auto reply = mcp::parse_message(
-        R"({"jsonrpc":"2.0","id":)" + std::to_string(id) + ",\"result\":" + result + "}", {});
+        R"({"jsonrpc":"2.0","id":)" + std::to_string(asked.id) + ",\"result\":" + result + "}", {});
     co_return *std::move(reply);
   }
   Task<Result<std::shared_ptr<const mcp::ServerInfo>>> server(net::Loop&) override {
+    ++asked_who;
     co_return fail(Code::upstream_unavailable, "not here");
   }
   void cancel(std::int64_t, std::optional<std::string>) override {}
@@ -76,6 +77,8 @@ class FakeUpstream final : public Upstream {
   std::string result = R"({"content":[]})";
   std::optional<Error> failure;
   std::function<void()> on_request;
+  std::function<void(const ProgressSink&)> speak;
+  int asked_who = 0;
 
  private:
   std::string id_ = "bank";
@@ -104,7 +107,8 @@ class PipelineTest : public net::LoopTest {
     x.call_id = "call-1";
     x.began = clock.monotonic();
     x.upstream = &upstream;
-    x.vertical = grant::kSharedVertical;
+    x.vertical = vertical;
+    if (client_progress) x.client_progress = client_progress;
     if (cancel_first) x.cancellation->cancel({});
     Answer answer;
     run([](Pipeline& p, Exchange& exchange, Answer& out) -> Task<void> {
@@ -165,6 +169,8 @@ class PipelineTest : public net::LoopTest {
       std::make_unique<state::AsyncStore>(state::make_memory_store());
   FakeUpstream upstream;
   bool cancel_first = false;
+  std::string_view vertical = grant::kSharedVertical;
+  ClientProgress client_progress;
 };
 
 using Story = std::vector<std::string>;
@@ -288,6 +294,60 @@ TEST_F(PipelineTest, AListShowsWhatACallCouldReach) {
   EXPECT_EQ(
       ask("tools/list", "{}", holder_of(kGrant)).message,
       R"({"jsonrpc":"2.0","id":"q","result":{"tools":[{"name":"read"},{"name":"send"}],"nextCursor":"2"}})");
+}
+
+TEST_F(PipelineTest, NothingGoesToOrComesFromAnUpstreamOutOfReach) {
+  vertical = "insurance";
+  const auto who = holder_of(
+      R"({"verticals":["lending"],"scope":["tools:call","tools:list"],"toolsInScope":["bank/*"]})");
+  EXPECT_EQ(ask("tools/list", R"({"cursor":"outward"})", who).message,
+            R"({"jsonrpc":"2.0","id":"q","result":{"tools":[]}})");
+  EXPECT_TRUE(upstream.seen.empty());
+}
+
+TEST_F(PipelineTest, AnUpstreamOutOfReachIsNotAskedWhoItIs) {
+  const auto who = holder_of(R"({"scope":["tools:call"],"toolsInScope":["other/*"]})");
+  const Answer answer =
+      ask("initialize",
+          R"({"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c"}})", who);
+  EXPECT_EQ(reason_of(answer), "ok");
+  EXPECT_NE(answer.message.find(R"("name":"zwinger")"), std::string::npos);
+  EXPECT_EQ(upstream.asked_who, 0);
+}
+
+TEST_F(PipelineTest, ProgressIsRecordedByCountSizeAndDigest) {
+  std::vector<std::string> events;
+  client_progress = [&events](std::string event) {
+    events.push_back(std::move(event));
+    return events.size() < 3;  // the third is too much for the client
+  };
+  upstream.speak = [](const ProgressSink& sink) {
+    const auto params =
+        json::Document::parse(R"({"progressToken":1,"progress":1,"message":"half","extra":"x"})");
+    const auto progress = mcp::read_progress_params(params->root());
+    ASSERT_TRUE(progress);
+    for (int i = 0; i < 3; ++i) sink(*progress);
+  };
+  ask("tools/call", R"({"name":"read","_meta":{"progressToken":"mine"}})", holder_of(kGrant));
+  const std::string event =
+      R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"mine","progress":1,"message":"half"}})";
+  EXPECT_EQ(events, (std::vector<std::string>{event, event, event}));
+  const auto all = leaves();
+  const json::Value outcome = all.at(all.size() - 2).root();  // a stop leaf follows
+  ASSERT_EQ(outcome.find("kind")->string(), "outcome");
+  EXPECT_EQ(outcome.find("progress_events")->integer(), 2);
+  EXPECT_EQ(outcome.find("progress_bytes")->integer(), static_cast<std::int64_t>(2 * event.size()));
+  EXPECT_TRUE(outcome.find("progress_sha256"));
+}
+
+TEST_F(PipelineTest, TheRecordDoesNotRepeatTheCallersOwnNames) {
+  const auto who = holder_of(
+      R"({"scope":["tools:call"],"toolsInScope":["bank/*"],"toolConstraints":{"bank/read":{"closed":true}}})");
+  const Answer answer =
+      ask("tools/call", R"({"name":"read","arguments":{"sk-live-secret":1}})", who);
+  EXPECT_EQ(reason_of(answer), "constraint_closed");
+  record.reset();
+  EXPECT_EQ(disk->bytes.find("sk-live-secret"), std::string::npos);
 }
 
 TEST_F(PipelineTest, AListThatIsNoneIsWithheld) {

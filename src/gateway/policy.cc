@@ -125,6 +125,7 @@ Kind<grant::Scope> scope() {
       grant::Scope::resources_read, grant::Scope::resources_subscribe, grant::Scope::prompts_list,
       grant::Scope::prompts_get,    grant::Scope::completion,          grant::Scope::sandbox_exec};
   std::vector<std::string_view> words;
+  words.reserve(kAll.size());
   for (const grant::Scope each : kAll) words.push_back(grant::to_string(each));
   return config::parsed<grant::Scope>(
       "scope", fmt::format(R"("enum":["{}"])", fmt::join(words, R"(",")")),

@@ -7,7 +7,10 @@ namespace zwinger::gateway {
 namespace {
 
 Judgement deny(std::string_view stage, Verdict verdict) {
-  return {.verdict = std::move(verdict), .stage = stage, .must_reserve = std::nullopt};
+  return {.verdict = std::move(verdict),
+          .stage = stage,
+          .reaches_upstream = false,
+          .must_reserve = std::nullopt};
 }
 
 state::Reservation reservation_for(const Question& question, const grant::Grant& grant,
@@ -29,8 +32,10 @@ state::Reservation reservation_for(const Question& question, const grant::Grant&
 
 Judgement judge(const grant::RoleTable& roles, const Question& question) {
   if (question.who == nullptr) return deny("identity", Verdict::deny(Code::grant_missing));
-  if (question.now >= question.who->principal.expires) {
-    return deny("identity", Verdict::deny(Code::grant_expired));
+  const identity::Principal& principal = question.who->principal;
+  if (const auto valid = identity::check_time(principal, question.now); !valid) {
+    const bool is_local = principal.proof == identity::Proof::local_grant;
+    return deny("identity", is_local ? Verdict::deny(Code::grant_expired) : Verdict::deny(valid.error()));
   }
   if (!question.who->grant) return deny("grant", Verdict::deny(question.who->grant.error()));
   const grant::Grant& grant = **question.who->grant;
@@ -53,7 +58,13 @@ Judgement judge(const grant::RoleTable& roles, const Question& question) {
   }
   if (!verdict.allowed()) return deny("grant", std::move(verdict));
 
-  Judgement allowed{.verdict = std::move(verdict), .stage = "grant", .must_reserve = std::nullopt};
+  const bool reaches =  // an allowed call reaches it by what was just evaluated
+      question.operation == Operation::call_tool ||
+      grant.evaluate_upstream(roles, question.tool.upstream, question.tool.vertical).allowed();
+  Judgement allowed{.verdict = std::move(verdict),
+                    .stage = "grant",
+                    .reaches_upstream = reaches,
+                    .must_reserve = std::nullopt};
   if (!counters.empty() || grant.session_ttl()) {
     allowed.must_reserve = reservation_for(question, grant, counters);
   }

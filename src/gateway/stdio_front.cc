@@ -22,6 +22,7 @@ Task<void> StdioFront::serve(Duration grace) {
   LineReader lines(limits_.max_bytes);
   std::vector<char> chunk(std::size_t{64} << 10U);
   while (!output_broken_) {
+    if (outbox_.size() > kStopReadingAbove) co_await wait_until_written();
     const Result<std::size_t> got = co_await input_->read_some(chunk, std::nullopt);
     if (!got || *got == 0) break;
     lines.feed(
@@ -37,16 +38,31 @@ Task<void> StdioFront::serve(Duration grace) {
           send(mcp::write_unreadable("null", error));
         });
   }
-  if (running_ == 0 && !writing_) co_return;
-  idle_ = std::make_shared<net::OneShot<bool>>(parts_.loop);
-  const auto idle = idle_;
   if (told_to_stop_) grace = std::min<Duration>(grace, kStopGrace);
-  co_await idle->wait_until(net::Loop::now() + grace);
+  co_await finish(grace);
 }
 
 void StdioFront::stop() {
   told_to_stop_ = true;
   input_->close();
+  // The client may have closed its side before, and serve() be waiting for what still runs.
+  parts_.loop.call_at(net::Loop::now() + kStopGrace, [weak = weak_from_this()] {
+    if (const auto self = weak.lock(); self && self->idle_) self->idle_->set(true);
+  });
+}
+
+Task<void> StdioFront::finish(Duration grace) {
+  if (running_ == 0 && !writing_) co_return;
+  idle_ = std::make_shared<net::OneShot<bool>>(parts_.loop);
+  const auto idle = idle_;
+  co_await idle->wait_until(net::Loop::now() + grace);
+}
+
+Task<void> StdioFront::wait_until_written() {
+  if (!writing_) co_return;
+  written_ = std::make_shared<net::OneShot<bool>>(parts_.loop);
+  const auto written = written_;
+  co_await written->wait();
 }
 
 void StdioFront::take_line(std::string line) {
@@ -60,12 +76,15 @@ void StdioFront::take_line(std::string line) {
   }
   if (message->kind != mcp::MessageKind::request) return take_notification(*message);
   const std::string id = mcp::id_key(*message->document.root().find("id"));
+  const std::string& upstream = parts_.route.upstream->id();
   if (in_flight_.contains(id)) {
+    parts_.notices.note("client_refused", upstream, {}, name(Code::rpc_id_in_use));
     send(mcp::write_unreadable(
         message->id, {Code::rpc_id_in_use, std::string(info(Code::rpc_id_in_use).text), {}}));
     return;
   }
   if (running_ >= kMaxInFlight) {
+    parts_.notices.note("client_refused", upstream, {}, name(Code::overloaded));
     send(mcp::write_unreadable(message->id,
                                {Code::overloaded, std::string(info(Code::overloaded).text), {}}));
     return;
@@ -82,7 +101,11 @@ Task<void> StdioFront::run_exchange(std::shared_ptr<StdioFront> self, mcp::Messa
   x.upstream = self->parts_.route.upstream;
   x.vertical = self->parts_.route.vertical;
   // The wrapper has one loop, so the upstream speaks on this thread.
-  x.client_progress = [self](std::string progress) { self->send(std::move(progress)); };
+  x.client_progress = [self](std::string progress) {
+    if (self->outbox_.size() > kDropProgressAbove) return false;
+    self->send(std::move(progress));
+    return true;
+  };
   ++self->running_;
   {
     const InFlight::Entry entry(self->in_flight_,
@@ -136,6 +159,7 @@ Task<void> StdioFront::write_outbox(std::shared_ptr<StdioFront> self) {
     }
   }
   self->writing_ = false;
+  if (self->written_) self->written_->set(true);
   self->tell_if_idle();
 }
 

@@ -30,6 +30,9 @@ class StdioFront : public std::enable_shared_from_this<StdioFront> {
     Route route;
   };
   static constexpr std::size_t kMaxInFlight = 256;
+  // Unwritten output: above the first, progress is dropped; above the second, no more is read until it is written.
+  static constexpr std::size_t kDropProgressAbove = std::size_t{1} << 20U;
+  static constexpr std::size_t kStopReadingAbove = std::size_t{8} << 20U;
 
   StdioFront(Parts parts, std::unique_ptr<net::Stream> input, std::unique_ptr<net::Stream> output,
              json::Limits limits);
@@ -38,6 +41,9 @@ class StdioFront : public std::enable_shared_from_this<StdioFront> {
   // still run: at most `grace`, and after stop() at most kStopGrace.
   Task<void> serve(Duration grace);
   void stop();
+  // Waits, at most `grace`, until no request runs and everything is written. For after the upstream has been stopped
+  // too, so that what it failed is recorded and told.
+  Task<void> finish(Duration grace);
   static constexpr std::chrono::seconds kStopGrace{2};
 
  private:
@@ -46,6 +52,7 @@ class StdioFront : public std::enable_shared_from_this<StdioFront> {
   static Task<void> run_exchange(std::shared_ptr<StdioFront> self, mcp::Message message);
   void send(std::string message);
   static Task<void> write_outbox(std::shared_ptr<StdioFront> self);
+  Task<void> wait_until_written();
   void tell_if_idle();
 
   Parts parts_;
@@ -57,6 +64,7 @@ class StdioFront : public std::enable_shared_from_this<StdioFront> {
   std::string outbox_;
   bool writing_ = false;
   bool output_broken_ = false;
+  std::shared_ptr<net::OneShot<bool>> written_;  // set when the outbox is empty
   bool told_to_stop_ = false;
   std::shared_ptr<net::OneShot<bool>> idle_;  // set when nothing runs and nothing is left to write
 };

@@ -33,6 +33,8 @@ constexpr auto kLongestPause = 10'000ms;
 constexpr auto kHealthyAfter = 30s;  // alive this long: the next pause is the first again
 constexpr auto kStopGrace = 2'000ms;
 constexpr auto kDrainAfterExit = 100ms;
+constexpr auto kStopBound = 5 * kStopGrace;
+constexpr std::size_t kMaxQuoted = 32;
 constexpr std::size_t kMaxOutbox = std::size_t{64} << 20U;
 constexpr std::size_t kKeptStderrLines = 5;
 constexpr std::size_t kMaxStderrLine = 512;
@@ -71,14 +73,18 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
 
   void start() { home_.spawn(supervise(shared_from_this())); }
 
-  Task<void> stop() {
+  void quiesce() {
     stopping_ = true;
     fail_everything({Code::upstream_unavailable, "the gateway is shutting down", {}});
+  }
+
+  Task<void> stop() {
+    quiesce();
     if (pause_) pause_->set(true);
-    if (process_) process_->input().close();
-    if (process_) co_await process_->end_tree(kStopGrace);
+    if (process_) process_->output().close();  // ends read_output(), and with it this life
     const auto stopped = stopped_;
-    co_await stopped->wait();
+    // A child in an uninterruptible system call outlives SIGKILL; it must not keep us.
+    co_await stopped->wait_until(net::Loop::now() + kStopBound);
   }
 
   [[nodiscard]] const std::string& id() const { return options_.config.id; }
@@ -95,20 +101,21 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     }
   }
 
-  void submit(std::int64_t id, std::string message, ProgressSink progress,
-              std::shared_ptr<net::OneShot<Reply>> reply) {
-    switch (state_) {
-      case State::ready:
-        pending_.emplace(id, Pending{std::move(reply), std::move(progress)});
-        send(std::move(message), id);
-        break;
-      case State::starting:
-        pending_.emplace(id, Pending{std::move(reply), std::move(progress)});
-        waiting_.push_back({id, std::move(message)});
-        break;
-      case State::down:
-        reply->set(std::unexpected(down_error()));
-        break;
+  void submit(UpstreamRequest request, std::shared_ptr<net::OneShot<Reply>> reply) {
+    if (stopping_ || state_ == State::down) {
+      reply->set(std::unexpected(down_error()));
+    } else if (request.cancelled && request.cancelled()) {
+      reply->set(fail(Code::cancelled, std::string(info(Code::cancelled).text)));
+    } else if (state_ == State::starting) {
+      waiting_bytes_ += request.message.size();
+      if (waiting_bytes_ > kMaxOutbox) {
+        waiting_bytes_ -= request.message.size();
+        reply->set(std::unexpected(overloaded()));
+        return;
+      }
+      waiting_.push_back({std::move(request), std::move(reply)});
+    } else {
+      send_request(std::move(request), std::move(reply));
     }
   }
 
@@ -126,41 +133,46 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     }
   }
 
-  // The request is given up: whatever comes for it later is dropped. Tells the upstream where it
-  // has been sent.
+  // The request is given up: whatever comes for it later is dropped. The upstream is told where it has been sent.
   void give_up(std::int64_t id, const std::optional<std::string>& reason, const Error& error) {
-    const auto found = pending_.find(id);
-    if (found == pending_.end()) return;
-    found->second.reply->set(std::unexpected(error));
-    pending_.erase(found);
-    const auto queued = std::ranges::find(waiting_, id, &Waiting::id);
-    if (queued != waiting_.end()) {
-      waiting_.erase(queued);
-    } else if (state_ == State::ready) {
-      send(mcp::write_cancelled(id, reason), std::nullopt);
+    if (const auto found = pending_.find(id); found != pending_.end()) {
+      found->second.reply->set(std::unexpected(error));
+      pending_.erase(found);
+      if (state_ == State::ready) send(mcp::write_cancelled(id, reason));
+      return;
     }
+    const auto queued =
+        std::ranges::find_if(waiting_, [id](const Waiting& w) { return w.request.id == id; });
+    if (queued == waiting_.end()) return;
+    queued->reply->set(std::unexpected(error));
+    waiting_bytes_ -= queued->request.message.size();
+    waiting_.erase(queued);
   }
 
  private:
   enum class State { starting, ready, down };
+  // Sent, and not answered yet.
   struct Pending {
     std::shared_ptr<net::OneShot<Reply>> reply;
     ProgressSink progress;
   };
+  // Not sent: the upstream is starting. No answer can belong to it.
   struct Waiting {
-    std::int64_t id;
-    std::string message;
+    UpstreamRequest request;
+    std::shared_ptr<net::OneShot<Reply>> reply;
   };
 
   [[nodiscard]] Error down_error() const {
     return {Code::upstream_unavailable,
             "upstream '" + id() + "' is not running and will be started again" +
-                (last_failure_.empty() ? std::string() : "; " + last_failure_),
+                (last_failure_.empty() ? std::string() : "; it " + last_failure_),
             {}};
   }
+  [[nodiscard]] Error overloaded() const {
+    return {Code::overloaded, "upstream '" + id() + "' does not read its input fast enough", {}};
+  }
 
-  // --- supervision
-  // ---------------------------------------------------------------------------------
+  // --- supervision ---
 
   static Task<void> supervise(std::shared_ptr<Impl> self) {
     auto pause = std::chrono::milliseconds(kFirstPause);
@@ -195,8 +207,10 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
       co_return;
     }
     process_ = *std::move(started);
+    ++life_;
     outbox_.clear();
     stderr_tail_.clear();
+    start_problem_.clear();
     auto stderr_done = std::make_shared<net::OneShot<bool>>(home_);
     if (process_->error() != nullptr) {
       home_.spawn(read_stderr(shared_from_this(), stderr_done));
@@ -211,13 +225,13 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     co_await read_output();
 
     const bool was_ready = state_ == State::ready;
-    const pid_t pid = process_->pid();
     go_down({Code::upstream_died, "upstream '" + id() + "' ended before it answered", {}});
-    process_->input().close();
-    co_await process_->end_tree(kStopGrace);
-    const std::optional<int> status = co_await exit_status->wait();
-    last_failure_ =
-        describe_end(status.value_or(0)) + (was_ready ? "" : " before it was initialized");
+    co_await process_->end_tree(kStopGrace);  // closes its input first
+    const std::optional<int> status = co_await exit_status->wait_until(net::Loop::now() + kStopGrace);
+    if (!status) notices_.note("upstream_outlives_kill", id());
+    last_failure_ = !start_problem_.empty() ? start_problem_
+                                            : describe_end(status.value_or(0)) +
+                                                  (was_ready ? "" : " before it was initialized");
     co_await handshake_done->wait();
     // A grandchild may hold standard error open; the tree has been ended, so this cannot last.
     co_await stderr_done->wait_until(net::Loop::now() + kStopGrace);
@@ -226,17 +240,16 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     if (!stopping_) {
       for (const std::string& line : stderr_tail_) log_.warn("upstream '{}' said: {}", id(), line);
     }
-    log_.debug("upstream '{}' process {} is gone", id(), pid);
     process_.reset();
   }
 
-  // The one who waits for the process. A grandchild may keep the pipe open after the server itself
-  // has ended: what is in the pipe by then is read, and no more.
-  static Task<void> watch_exit(std::shared_ptr<Impl> self,
-                               std::shared_ptr<net::OneShot<int>> status) {
+  // The one who waits for the process. A grandchild may keep the pipe open after the server itself has ended: what
+  // is in the pipe by then is read, and no more.
+  static Task<void> watch_exit(std::shared_ptr<Impl> self, std::shared_ptr<net::OneShot<int>> status) {
+    const std::uint64_t life = self->life_;
     const int ended = co_await self->process_->wait();
     co_await self->home_.sleep(kDrainAfterExit);
-    if (self->process_) self->process_->output().close();
+    if (self->process_ && self->life_ == life) self->process_->output().close();
     status->set(ended);
   }
 
@@ -250,26 +263,28 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     for (auto& [request_id, request] : std::exchange(pending_, {})) {
       request.reply->set(std::unexpected(error));
     }
-    waiting_.clear();
+    for (Waiting& waiting : std::exchange(waiting_, {})) waiting.reply->set(std::unexpected(error));
+    waiting_bytes_ = 0;
     for (auto& waiter : std::exchange(server_waiters_, {})) waiter->set(std::unexpected(error));
   }
 
-  // --- what we send
-  // --------------------------------------------------------------------------------
+  // --- what we send ---
 
-  // `id`: the request that fails where there is no room.
-  void send(std::string message, std::optional<std::int64_t> request) {
-    if (outbox_.size() + message.size() > kMaxOutbox) {
-      if (!request) return;
-      const auto found = pending_.find(*request);
-      found->second.reply->set(
-          fail(Code::overloaded, "upstream '" + id() + "' does not read its input fast enough"));
-      pending_.erase(found);
+  void send_request(UpstreamRequest request, std::shared_ptr<net::OneShot<Reply>> reply) {
+    if (!send(std::move(request.message))) {
+      reply->set(std::unexpected(overloaded()));
       return;
     }
+    pending_.emplace(request.id, Pending{std::move(reply), std::move(request.progress)});
+  }
+
+  // False where there is no room; then nothing is sent.
+  bool send(std::string message) {
+    if (outbox_.size() + message.size() > kMaxOutbox) return false;
     outbox_ += message;
     outbox_ += '\n';
     if (!writing_) home_.spawn(write_outbox(shared_from_this()));
+    return true;
   }
 
   static Task<void> write_outbox(std::shared_ptr<Impl> self) {
@@ -294,18 +309,18 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     writer_gone_.reset();
   }
 
-  static Task<void> handshake(std::shared_ptr<Impl> self,
-                              std::shared_ptr<net::OneShot<bool>> done) {
+  static Task<void> handshake(std::shared_ptr<Impl> self, std::shared_ptr<net::OneShot<bool>> done) {
     const std::int64_t request = self->next_id();
     auto reply = std::make_shared<net::OneShot<Reply>>(self->home_);
-    self->pending_.emplace(request, Pending{reply, {}});
-    self->send(mcp::write_initialize(request, ZWINGER_VERSION), request);
+    self->send_request({.id = request,
+                        .message = mcp::write_initialize(request, ZWINGER_VERSION),
+                        .progress = {},
+                        .cancelled = {}},
+                       reply);
     std::optional<Reply> answer =
         co_await reply->wait_until(net::Loop::now() + self->config().start_timeout);
-    if (const std::string problem = self->finish_handshake(request, answer); !problem.empty()) {
-      self->log_.warn("upstream '{}' {}", self->id(), problem);
-      if (self->process_) self->process_->kill_tree();
-    }
+    self->start_problem_ = self->finish_handshake(request, answer);
+    if (!self->start_problem_.empty() && self->process_) self->process_->output().close();
     done->set(true);
   }
 
@@ -323,20 +338,22 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     auto info = mcp::read_initialize_result(*message.result);
     if (!info) return "failed at initialize: " + info.error().to_string();
     if (!mcp::upstream_revision_supported(info->protocol_version)) {
-      return "speaks MCP revision '" + info->protocol_version + "', which this gateway does not";
+      return "speaks MCP revision '" + info->protocol_version.substr(0, kMaxQuoted) +
+             "', which this gateway does not";
     }
     server_ = std::make_shared<const mcp::ServerInfo>(*std::move(info));
     state_ = State::ready;
-    send(mcp::write_initialized(), std::nullopt);
-    for (Waiting& waiting : std::exchange(waiting_, {}))
-      send(std::move(waiting.message), waiting.id);
+    send(mcp::write_initialized());
+    waiting_bytes_ = 0;
+    for (Waiting& waiting : std::exchange(waiting_, {})) {
+      send_request(std::move(waiting.request), std::move(waiting.reply));
+    }
     for (auto& waiter : std::exchange(server_waiters_, {})) waiter->set(server_);
     log_.info("upstream '{}' is ready", id());
     return {};
   }
 
-  // --- what it sends
-  // -------------------------------------------------------------------------------
+  // --- what it sends ---
 
   Task<void> read_output() {
     LineReader lines(config().max_answer_bytes);
@@ -421,7 +438,7 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
   // Nothing an upstream asks is passed on yet but the ping that keeps it alive.
   void refuse_request(const mcp::Message& message) {
     if (message.method == "ping") {
-      send(mcp::write_result(message.id, "{}"), std::nullopt);
+      send(mcp::write_result(message.id, "{}"));
       return;
     }
     notices_.note("server_request_refused", id(), message.method, name(Code::method_not_supported));
@@ -429,7 +446,7 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     denial.reason = Code::method_not_supported;
     denial.text = std::string(info(Code::method_not_supported).text);
     denial.rpc_code = mcp::kMethodNotFound;
-    send(mcp::write_denial(message.id, denial), std::nullopt);
+    send(mcp::write_denial(message.id, denial));
   }
 
   void take_notification(const mcp::Message& message) {
@@ -449,7 +466,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
 
   void bad_line(const Error& error) {
     notices_.note("upstream_bad_message", id(), {}, name(error.code));
-    if (pending_.size() != 1) return;
+    // While it starts only initialize is pending, which has its own time limit: some servers greet on standard output.
+    if (state_ != State::ready || pending_.size() != 1) return;
     const auto reply = pending_.begin()->second.reply;
     pending_.clear();
     reply->set(std::unexpected(error));
@@ -463,11 +481,14 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
 
   State state_ = State::starting;
   bool stopping_ = false;
-  std::string last_failure_;
+  std::string last_failure_;   // why it is not running: "ended with exit code 1"
+  std::string start_problem_;  // why this life did not become ready
+  std::uint64_t life_ = 0;     // counts the processes
   std::unique_ptr<net::Process> process_;
   std::shared_ptr<const mcp::ServerInfo> server_;
   std::unordered_map<std::int64_t, Pending> pending_;
   std::vector<Waiting> waiting_;  // to be sent once the upstream is ready
+  std::size_t waiting_bytes_ = 0;
   std::vector<std::shared_ptr<net::OneShot<ServerReply>>> server_waiters_;
   std::string outbox_;
   bool writing_ = false;
@@ -482,19 +503,19 @@ StdioUpstream::StdioUpstream(net::Loop& home, StdioUpstreamOptions options, Log&
     : impl_(std::make_shared<Impl>(home, std::move(options), log, notices)) {}
 StdioUpstream::~StdioUpstream() = default;
 
+void StdioUpstream::quiesce() { impl_->quiesce(); }
 void StdioUpstream::start() { impl_->start(); }
 Task<void> StdioUpstream::stop() { co_await impl_->stop(); }
 const std::string& StdioUpstream::id() const { return impl_->id(); }
 std::int64_t StdioUpstream::next_id() { return impl_->next_id(); }
 
-Task<Result<mcp::Message>> StdioUpstream::request(net::Loop& caller, std::int64_t id,
-                                                  std::string message, ProgressSink progress) {
+Task<Result<mcp::Message>> StdioUpstream::request(net::Loop& caller, UpstreamRequest request) {
   const std::shared_ptr<Impl> impl = impl_;
+  const std::int64_t id = request.id;
   auto reply = std::make_shared<net::OneShot<Reply>>(caller);
-  impl->on_home(
-      [impl, id, reply, message = std::move(message), progress = std::move(progress)]() mutable {
-        impl->submit(id, std::move(message), std::move(progress), std::move(reply));
-      });
+  impl->on_home([impl, reply, request = std::move(request)]() mutable {
+    impl->submit(std::move(request), std::move(reply));
+  });
   const Monotonic deadline = net::Loop::now() + impl->config().answer_timeout;
   std::optional<Reply> answer = co_await reply->wait_until(deadline);
   if (answer) co_return *std::move(answer);

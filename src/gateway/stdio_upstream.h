@@ -34,13 +34,15 @@ class StdioUpstream final : public Upstream {
 
   // Home loop.
   void start();
-  // Home loop: fails what waits, ends the process tree, returns when it is gone.
+  // Home loop: fails what waits and takes no more. The first half of stop(), for when answers have still to be
+  // recorded.
+  void quiesce();
+  // Home loop: fails what waits, ends the process tree, returns when it is gone or has outlived every bound.
   Task<void> stop();
 
   [[nodiscard]] const std::string& id() const override;
   [[nodiscard]] std::int64_t next_id() override;
-  Task<Result<mcp::Message>> request(net::Loop& caller, std::int64_t id, std::string message,
-                                     ProgressSink progress) override;
+  Task<Result<mcp::Message>> request(net::Loop& caller, UpstreamRequest request) override;
   Task<Result<std::shared_ptr<const mcp::ServerInfo>>> server(net::Loop& caller) override;
   void cancel(std::int64_t id, std::optional<std::string> reason) override;
 

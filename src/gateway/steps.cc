@@ -1,7 +1,7 @@
 // What each line of pipeline.cc does.
-#include <atomic>
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -23,6 +23,47 @@ Error invalid_upstream(const Exchange& x, std::string what) {
   return {
       Code::upstream_invalid_message, "upstream '" + x.upstream->id() + "' " + std::move(what), {}};
 }
+
+// How we present an upstream to a principal that can reach none of its tools: as nothing but ourselves.
+mcp::ServerInfo stranger_to_upstream() {
+  mcp::ServerInfo info;
+  info.protocol_version = mcp::kRevision;
+  info.server_info = R"({"name":"zwinger","version":")" ZWINGER_VERSION R"("})";
+  info.has_tools = true;
+  return info;
+}
+
+// Passes progress on. The upstream's loop may be another thread, and it may speak after the exchange has ended, so this
+// is shared and the exchange takes the record out of it.
+class ProgressRelay {
+ public:
+  ProgressRelay(ClientProgress client, std::string token) : client_(std::move(client)), token_(std::move(token)) {}
+
+  void pass(const mcp::ProgressParams& params) {
+    std::string event = mcp::write_progress(params, token_);
+    const crypto::Sha256 digest = crypto::sha256(event);
+    const std::size_t bytes = event.size();
+    const std::lock_guard lock(mutex_);
+    if (closed_ || record_.events >= kMaxEvents || !client_(std::move(event))) return;
+    ++record_.events;
+    record_.bytes += bytes;
+    record_.digests.append(reinterpret_cast<const char*>(digest.data()), digest.size());
+  }
+  // After this nothing is passed on any more.
+  ProgressRecord close() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    return std::move(record_);
+  }
+
+ private:
+  static constexpr std::uint64_t kMaxEvents = 10'000;  // of one request; the rest is dropped
+  ClientProgress client_;
+  std::string token_;
+  std::mutex mutex_;
+  ProgressRecord record_;
+  bool closed_ = false;
+};
 
 // Reads the parameters of a known method into the exchange.
 Result<void> read_params(Exchange& x) {
@@ -51,6 +92,13 @@ Result<void> read_params(Exchange& x) {
   }
   ZWINGER_TRY(x.progress_token, mcp::read_progress_token(meta));
   return {};
+}
+
+// A closed constraint names the argument that it does not list. That name is the caller's own, so the record has only
+// where it stood.
+std::string recordable_place(const Verdict& verdict) {
+  if (verdict.reason != Code::constraint_closed) return verdict.at;
+  return verdict.at.substr(0, verdict.at.rfind('/')) + "/?";
 }
 
 Operation operation_of(mcp::Method method) {
@@ -126,6 +174,7 @@ void Pipeline::write_envelope(Exchange& x) const {
                    x.forward = mcp::write_call(x.upstream_request, call, wants_progress);
                  },
                  [&](const mcp::ListParams& list) {
+                   if (!x.judgement.reaches_upstream) return;
                    x.upstream_request = x.upstream->next_id();
                    x.forward = mcp::write_list(x.upstream_request, list, wants_progress);
                  },
@@ -178,6 +227,16 @@ Task<void> Pipeline::forward(Exchange& x) {
     x.result = "{}";
     co_return;
   }
+  if (!x.judgement.reaches_upstream && x.method == mcp::Method::initialize) {
+    x.status = "result";
+    x.result = mcp::initialize_result(stranger_to_upstream());
+    co_return;
+  }
+  if (!x.judgement.reaches_upstream && x.method == mcp::Method::tools_list) {
+    x.status = "result";
+    x.result = R"({"tools":[]})";
+    co_return;
+  }
   if (x.method == mcp::Method::initialize) {
     auto server = co_await x.upstream->server(x.loop);
     if (server) {
@@ -195,25 +254,18 @@ Task<void> Pipeline::forward(Exchange& x) {
     co_return;
   }
 
-  // The upstream's loop may be another thread, and it may speak after this exchange has ended.
-  struct Progress {
-    ClientProgress client;
-    std::string token;
-    std::atomic<std::uint64_t> events{0};
-  };
-  auto progress = std::make_shared<Progress>();
+  std::shared_ptr<ProgressRelay> relay;
   ProgressSink sink;
   if (x.progress_token && x.client_progress) {
-    progress->client = x.client_progress;
-    progress->token = x.progress_token->source();
-    sink = [progress](const mcp::ProgressParams& params) {
-      ++progress->events;
-      progress->client(mcp::write_progress(params, progress->token));
-    };
+    relay = std::make_shared<ProgressRelay>(x.client_progress, std::string(x.progress_token->source()));
+    sink = [relay](const mcp::ProgressParams& params) { relay->pass(params); };
   }
-  auto reply = co_await x.upstream->request(x.loop, x.upstream_request, std::move(x.forward),
-                                            std::move(sink));
-  x.progress_events = progress->events;
+  UpstreamRequest request{.id = x.upstream_request,
+                          .message = std::move(x.forward),
+                          .progress = std::move(sink),
+                          .cancelled = [switch_ = x.cancellation] { return switch_->cancelled(); }};
+  auto reply = co_await x.upstream->request(x.loop, std::move(request));
+  if (relay) x.progress = relay->close();
   if (!reply) {
     x.status = reply.error().code == Code::cancelled ? "cancelled" : "failed";
     x.failure = std::move(reply).error();
@@ -253,6 +305,16 @@ Task<void> Pipeline::record_outcome(Exchange& x) {
   const std::optional<Result<void>> durable = co_await append(x.loop, std::move(leaves));
   x.outcome_recorded = true;
   if (durable && *durable) co_return;
+  if (!durable) {  // it may become durable yet, and must not stand there as if the answer had left
+    ledger::Leaf withheld;
+    withheld.kind = ledger::LeafKind::notice;
+    withheld.call = x.call_id;
+    withheld.event = "answer_withheld";
+    withheld.reason = name(Code::outcome_unrecorded);
+    std::vector<ledger::Leaf> notice;
+    notice.push_back(std::move(withheld));
+    ledger_.append(std::move(notice), [](const Result<void>&) {});
+  }
   x.failure = Error{Code::outcome_unrecorded, std::string(info(Code::outcome_unrecorded).text), {}};
 }
 
@@ -302,7 +364,7 @@ ledger::Leaf Pipeline::decision_leaf(const Exchange& x) const {
   leaf.verdict = to_string(x.judgement.verdict.decision);
   leaf.reason = x.judgement.verdict.reason_name();
   leaf.stage = x.judgement.stage;
-  leaf.at = x.judgement.verdict.at;
+  leaf.at = recordable_place(x.judgement.verdict);
   leaf.rules = x.judgement.verdict.rules;
   leaf.forward_sha256 = x.forward_digest;
   return leaf;
@@ -329,7 +391,9 @@ ledger::Leaf Pipeline::outcome_leaf(const Exchange& x) {
   if (!body.empty()) leaf.answer_sha256 = crypto::sha256_hex(body);
   leaf.duration_us = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::microseconds>(net::Loop::now() - x.began).count());
-  leaf.count = x.progress_events;
+  leaf.progress_events = x.progress.events;
+  leaf.progress_bytes = x.progress.bytes;
+  if (x.progress.events != 0) leaf.progress_sha256 = crypto::sha256_hex(x.progress.digests);
   return leaf;
 }
 

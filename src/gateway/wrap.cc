@@ -24,6 +24,7 @@ constexpr auto kFinishGrace =
 Task<void> serve(StdioFront& front, StdioUpstream& upstream, Notices& notices, net::Loop& loop) {
   co_await front.serve(kFinishGrace);
   co_await upstream.stop();
+  co_await front.finish(StdioFront::kStopGrace);
   notices.flush();
   loop.stop();
 }

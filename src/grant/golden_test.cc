@@ -158,6 +158,9 @@ Outcome run(const fs::path& folder) {
   const auto grant = Grant::compile(atr.root());
   if (!grant) return {"deny", std::string(name(grant.error().code)), grant.error().where};
   const Verdict reachable = grant->evaluate_tool(policy.roles, tool);
+  EXPECT_TRUE(grant->evaluate_upstream(policy.roles, policy.upstream, policy.vertical).allowed() ||
+              !reachable.allowed())
+      << "an upstream is closed though one of its tools can be reached";
   const CallDecision decision = grant->evaluate_call(policy.roles, tool, params.find("arguments"));
   EXPECT_TRUE(reachable.allowed() || !decision.verdict.allowed())
       << "a call passes to a tool that lists hide";

@@ -10,6 +10,7 @@
 #include "grant/matcher.h"
 #include "grant/pointer.h"
 #include "grant/read.h"
+#include "text/unicode.h"
 
 namespace zwinger::grant {
 
@@ -280,8 +281,18 @@ bool lists(const std::vector<std::string>& verticals, std::string_view vertical)
 }
 
 bool is_elevated(const Claims& claims) {
-  return claims.cross_vertical &&
-         claims.cross_vertical_purpose.find_first_not_of(" \t\r\n\f\v") != std::string::npos;
+  return claims.cross_vertical && !text::is_blank(claims.cross_vertical_purpose);
+}
+
+std::optional<Code> refuse_vertical(const Claims& claims, const Role* role,
+                                    std::string_view vertical) {
+  if (vertical == kSharedVertical) return std::nullopt;
+  if (!lists(claims.verticals, vertical) ||
+      (role != nullptr && !lists(role->verticals, vertical))) {
+    return Code::vertical_denied;
+  }
+  if (vertical != claims.verticals.front() && !is_elevated(claims)) return Code::vertical_elevation;
+  return std::nullopt;
 }
 
 // The first reason why no call can reach the tool; nothing where some call can.
@@ -295,13 +306,21 @@ std::optional<Code> refuse_tool(const Claims& claims, const Role* role, const st
       (role != nullptr && !any_matches(role->tools_in_scope, identity))) {
     return Code::tool_not_in_scope;
   }
-  if (vertical == kSharedVertical) return std::nullopt;
-  if (!lists(claims.verticals, vertical) ||
-      (role != nullptr && !lists(role->verticals, vertical))) {
-    return Code::vertical_denied;
+  return refuse_vertical(claims, role, vertical);
+}
+
+// The first reason why no tool of the upstream can be reached; nothing where one might be. Out of
+// scope is not asked: no glob speaks of every tool, for a tool's name may hold slashes.
+std::optional<Code> refuse_upstream(const Claims& claims, const Role* role,
+                                    std::string_view upstream, std::string_view vertical) {
+  const auto may_match = [upstream](const std::vector<text::Glob>& globs) {
+    return std::ranges::any_of(
+        globs, [upstream](const text::Glob& glob) { return glob.first_segment_matches(upstream); });
+  };
+  if (!may_match(claims.tools_in_scope) || (role != nullptr && !may_match(role->tools_in_scope))) {
+    return Code::tool_not_in_scope;
   }
-  if (vertical != claims.verticals.front() && !is_elevated(claims)) return Code::vertical_elevation;
-  return std::nullopt;
+  return refuse_vertical(claims, role, vertical);
 }
 
 std::string identity_of(const ToolRef& tool) {
@@ -335,6 +354,17 @@ Verdict Grant::evaluate_tool(const RoleTable& roles, const ToolRef& tool) const 
   if (!role) return Verdict::deny(role.error().code, std::move(identity));
   if (const auto reason = refuse_tool(claims, *role, identity, tool.vertical)) {
     return Verdict::deny(*reason, std::move(identity));
+  }
+  return Verdict::allow();
+}
+
+Verdict Grant::evaluate_upstream(const RoleTable& roles, std::string_view upstream,
+                                 std::string_view vertical) const {
+  const Claims& claims = compiled_->claims;
+  const auto role = restricting_role(roles, claims);
+  if (!role) return Verdict::deny(role.error().code, std::string(upstream));
+  if (const auto reason = refuse_upstream(claims, *role, upstream, vertical)) {
+    return Verdict::deny(*reason, std::string(upstream));
   }
   return Verdict::allow();
 }

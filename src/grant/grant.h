@@ -116,6 +116,12 @@ class Grant {
   // never hides what a call can reach, nor the other way round. A denial's `at` is the tool
   // identity.
   [[nodiscard]] Verdict evaluate_tool(const RoleTable& roles, const ToolRef& tool) const;
+  // Whether some tool of the upstream might be reached: role, in scope by what globs say before the
+  // slash, vertical, elevation, in this order. Never denies where evaluate_tool allows a tool of
+  // that upstream; may allow where it allows none, since only a tool's name tells. A denial's `at`
+  // is the upstream's id.
+  [[nodiscard]] Verdict evaluate_upstream(const RoleTable& roles, std::string_view upstream,
+                                          std::string_view vertical) const;
   // The whole decision for tools/call: scope tools:call, evaluate_tool, then every constraint entry
   // whose glob matches the tool. `arguments` is nothing where the call has none (judged as an empty
   // object). A denial's `at` is the tool identity, or for constraint_* the pointer of the offending

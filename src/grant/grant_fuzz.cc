@@ -1,5 +1,6 @@
 // Bytes -> {"atr": ..., "arguments": ...}: compiles the grant and judges a call by it. Whatever the
-// bytes are, a call that passes is to a tool that lists show, refusals cannot be undone, and roles
+// bytes are, a call that passes is to a tool that lists show, of an upstream that may be reached,
+// refusals cannot be undone, and roles
 // only narrow.
 #include <cstddef>
 #include <cstdint>
@@ -42,11 +43,15 @@ void judge(const Grant& grant, Value atr, std::optional<Value> arguments) {
   for (const char* vertical : {"shared", "lending"}) {
     const ToolRef tool{.upstream = "bank", .tool = "send_money", .vertical = vertical};
     const auto decision = grant.evaluate_call(no_roles, tool, arguments);
+    if (grant.evaluate_tool(no_roles, tool).allowed()) {
+      require(grant.evaluate_upstream(no_roles, tool.upstream, vertical).allowed());
+    }
     if (decision.verdict.allowed()) {
       require(grant.evaluate_tool(no_roles, tool).allowed());
     } else {
       require(decision.counters.empty());
     }
+    require(!grant.evaluate_upstream(empty_role, tool.upstream, vertical).allowed());
     require(!grant.evaluate_call(empty_role, tool, arguments).verdict.allowed());
 
     const auto document = Document::parse(with_all_out_of_scope(atr));

@@ -146,6 +146,97 @@ TEST(Grant, NoDenialQuotesAnArgument) {
   EXPECT_EQ(verdict.at, "/x");
 }
 
+// Why `upstream` is closed, "ok" where it is not.
+std::string upstream_outcome(std::string_view atr, const RoleTable& roles,
+                             std::string_view upstream, std::string_view vertical) {
+  const auto grant = compile(std::string(atr));
+  EXPECT_TRUE(grant) << atr;
+  const Verdict verdict = grant->evaluate_upstream(roles, upstream, vertical);
+  EXPECT_EQ(verdict.at, verdict.allowed() ? "" : upstream);
+  return std::string(verdict.reason_name());
+}
+
+TEST(GrantUpstream, IsOpenWhereAGlobMayMatchOneOfItsTools) {
+  const auto outcome = [](std::string_view globs, std::string_view upstream = "bank") {
+    return upstream_outcome(R"({"toolsInScope":[)" + std::string(globs) + "]}", no_roles, upstream,
+                            kSharedVertical);
+  };
+  EXPECT_EQ(outcome(R"("bank/send_money")"), "ok");
+  EXPECT_EQ(outcome(R"("mail/send","bank/a/b")"), "ok");
+  EXPECT_EQ(outcome(R"("*/send_money")"), "ok");
+  EXPECT_EQ(outcome(R"("ba*/x")"), "ok");
+  EXPECT_EQ(outcome(""), "tool_not_in_scope");
+  EXPECT_EQ(outcome(R"("bank/*")", "bank-2"), "tool_not_in_scope");
+  EXPECT_EQ(outcome(R"("bank-2/*","ban/*","mail/bank")"), "tool_not_in_scope");
+}
+
+TEST(GrantUpstream, IsClosedByTheRoleToo) {
+  const std::string_view atr = R"({"role":"clerk","toolsInScope":["*/*"],"verticals":["lending"]})";
+  const auto with = [](std::string_view glob, std::string vertical) {
+    Role role;
+    role.tools_in_scope.push_back(parse_tool_glob(glob).value());
+    role.verticals.push_back(std::move(vertical));
+    return RoleTable{{{"clerk", std::move(role)}}};
+  };
+  EXPECT_EQ(upstream_outcome(atr, with("bank/a", "lending"), "bank", "lending"), "ok");
+  EXPECT_EQ(upstream_outcome(atr, with("mail/*", "lending"), "bank", "lending"),
+            "tool_not_in_scope");
+  EXPECT_EQ(upstream_outcome(atr, with("bank/a", "insurance"), "bank", "lending"),
+            "vertical_denied");
+  EXPECT_EQ(upstream_outcome(atr, RoleTable{{{"other", Role{}}}}, "bank", "lending"),
+            "role_unknown");
+  EXPECT_EQ(upstream_outcome(R"({"toolsInScope":["*/*"]})", with("*/*", "lending"), "bank",
+                             kSharedVertical),
+            "role_unknown");
+}
+
+TEST(GrantUpstream, AsksForVerticalAndElevationAsToolsDo) {
+  const auto outcome = [](std::string_view members, std::string_view vertical) {
+    return upstream_outcome(R"({"toolsInScope":["bank/*"],"verticals":["lending","insurance"])" +
+                                std::string(members) + "}",
+                            no_roles, "bank", vertical);
+  };
+  EXPECT_EQ(outcome("", "lending"), "ok");
+  EXPECT_EQ(outcome("", "shared"), "ok");
+  EXPECT_EQ(outcome("", "health"), "vertical_denied");
+  EXPECT_EQ(outcome("", "insurance"), "vertical_elevation");
+  EXPECT_EQ(outcome(R"(,"crossVertical":true)", "insurance"), "vertical_elevation");
+  EXPECT_EQ(outcome(R"(,"crossVertical":true,"crossVerticalPurpose":"claim 4711")", "insurance"),
+            "ok");
+}
+
+// A tool's name may hold slashes, so no glob takes every tool out of scope.
+TEST(GrantUpstream, DoesNotCloseByWhatIsOutOfScope) {
+  const std::string_view atr =
+      R"({"toolsInScope":["bank/*/*"],"toolsOutOfScope":["bank/*","*/*"]})";
+  EXPECT_EQ(upstream_outcome(atr, no_roles, "bank", kSharedVertical), "ok");
+  EXPECT_TRUE(
+      compile(std::string(atr))
+          ->evaluate_tool(no_roles, {.upstream = "bank", .tool = "a/b", .vertical = "shared"})
+          .allowed());
+}
+
+// Twenty pointers and a megabyte of names that almost fit: each is compared, none is folded whole.
+TEST(Grant, ManyForeignNamesAreOtherArguments) {
+  std::string pointers;
+  for (char c = 'a'; c < 'u'; ++c) {
+    pointers += std::string(pointers.empty() ? "" : ",") + "\"/amount" + c +
+                "\":{\"max\":5,\"optional\":true}";
+  }
+  const auto grant = compile(R"({"scope":["tools:call"],"toolsInScope":["bank/*"],
+      "toolConstraints":{"bank/*":{"args":{)" +
+                             pointers + "}}}}");
+  ASSERT_TRUE(grant);
+  std::string members;
+  for (int i = 0; i < 10'000; ++i) {
+    members += (i == 0 ? "\"\uFF21mount" : ",\"\uFF21mount") + std::to_string(i) +
+               std::string(80, 'x') + "\":1";
+  }
+  const auto document = json::Document::parse("{" + members + "}");
+  ASSERT_TRUE(document);
+  EXPECT_TRUE(grant->evaluate_call(no_roles, send_money, document->root()).verdict.allowed());
+}
+
 TEST(Grant, AVerdictNobodyFilledInDenies) { EXPECT_FALSE(CallDecision().verdict.allowed()); }
 
 TEST(ToolGlob, NamesAnUpstreamAndATool) {

@@ -15,6 +15,7 @@
 #include "json/decimal.h"
 #include "text/path.h"
 #include "text/pattern.h"
+#include "text/unicode.h"
 #include "text/url.h"
 #include "text/utf8.h"
 
@@ -225,6 +226,7 @@ constexpr std::array<std::string_view, kConditions.size() + 1> kMatcherMembers =
 
 struct Segment {
   std::string name;
+  std::string folded;          // name by text::nfkc_casefold
   bool every_element = false;  // `*`
 };
 
@@ -255,9 +257,17 @@ Result<std::vector<Segment>> parse_pointer(std::string_view pointer, const std::
       return fail(Code::grant_invalid,
                   "a pointer names members only; write * for every element of an array", where);
     }
+    segment.folded = text::nfkc_casefold(segment.name);
     segments.push_back(std::move(segment));
   }
   return segments;
+}
+
+// Whether some reader takes a member of this name, which is not the segment's own, for the segment
+// or for something that changes the whole object: Go and .NET match names in any case, and
+// JavaScript sets an object's prototype by `__proto__`.
+bool is_ambiguous(std::string_view name, const Segment& segment) {
+  return name == "__proto__" || text::nfkc_casefolds_to(name, segment.folded);
 }
 
 struct Condition {
@@ -346,7 +356,15 @@ Verdict Constraint::check(json::Value value, std::size_t depth, std::string& at)
     return Verdict::allow();
   }
   if (!value.is_object()) return Verdict::deny(Code::constraint_shape, at);
-  const auto member = value.find(segment.name);
+  std::optional<json::Value> member;
+  for (const json::Value child : value.children()) {
+    if (child.name() == segment.name) {
+      member = child;
+    } else if (is_ambiguous(child.name(), segment)) {
+      append_segment(at, child.name());
+      return Verdict::deny(Code::constraint_shape, at);
+    }
+  }
   if (!member) return optional ? Verdict::allow() : missing(depth, at);
   append_segment(at, segment.name);
   Verdict verdict = check(*member, depth + 1, at);

@@ -8,7 +8,9 @@
 // (recursively); an empty array or an object never does. In a pointer, `*` means every element of
 // an array (none: missing) and every other segment names a member. A missing argument fails unless
 // optional. "Missing" means: some object on the way lacks the member; a parent of another shape is
-// constraint_shape, optional or not, or {"to": [...]} would evade an optional "/to/email".
+// constraint_shape, optional or not, or {"to": [...]} would evade an optional "/to/email". So is a
+// member of an object on the way that a forgiving reader takes for the one named (equal by
+// nfkc_casefold), and `__proto__`.
 //
 // Immutable once made; any thread.
 #pragma once

@@ -144,9 +144,9 @@ Result<Authenticated> read_claims(json::Value payload, Proof proof) {
   if (!payload.is_object()) return fail(Code::token_claims, "the claims must be an object");
   Principal principal;
   principal.proof = proof;
-  if (proof == Proof::jwt || (proof == Proof::replay && payload.find("iss"))) {
-    ZWINGER_TRY(principal.issuer, text_claim(payload, "iss"));
-  }
+  auto issuer = text_claim(payload, "iss");
+  if (proof == Proof::jwt && !issuer) return std::unexpected(std::move(issuer).error());
+  if (proof != Proof::local_grant && issuer) principal.issuer = *std::move(issuer);
   ZWINGER_TRY(principal.subject, text_claim(payload, "sub"));
   if (proof != Proof::local_grant) ZWINGER_CHECK_OK(text_claim(payload, "jti"));
   ZWINGER_TRY(const Validity validity, read_validity(payload));

@@ -17,7 +17,7 @@ enum class Proof { jwt, local_grant, replay };
 [[nodiscard]] std::string_view to_string(Proof proof);
 
 struct Principal {
-  std::string issuer;  // empty for a local grant
+  std::string issuer;  // empty for a local grant; may be in replay
   std::string tenant;  // of the grant; empty where it names none
   std::string subject;
   Proof proof = Proof::jwt;
@@ -45,7 +45,9 @@ inline constexpr std::size_t kMaxClaimBytes = 256;
 // Compares no time.
 //   sub, exp           required
 //   jti                required but for a local grant
-//   iss                required for a JWT, optional in replay, not read for a local grant
+//   iss                required for a JWT; in replay kept if it is a string as below and otherwise
+//                      left empty, never an error; not read for a local grant
+//   aud                not looked at: the verifier's task
 //   nbf, iat           optional
 // Strings are not empty, at most kMaxClaimBytes long and hold no control character; times are
 // integers from 0 on (RFC 7519 allows fractions; we do not). Errors: token_claims with where = the

@@ -70,13 +70,28 @@ TEST(ReadClaims, NeedsTheClaimsOfEachProof) {
   EXPECT_EQ(outcome("[]"), "token_claims");
 
   EXPECT_EQ(outcome("{'sub':'s','jti':'j','exp':1}", Proof::replay), "ok");
-  EXPECT_EQ(outcome("{'iss':7,'sub':'s','jti':'j','exp':1}", Proof::replay), "token_claims iss");
   EXPECT_EQ(outcome("{'sub':'s','exp':1}", Proof::replay), "token_claims jti");
   EXPECT_EQ(outcome("{'sub':'s','jti':'j'}", Proof::replay), "token_claims exp");
 
   EXPECT_EQ(outcome("{'sub':'s','exp':1}", Proof::local_grant), "ok");
   EXPECT_EQ(outcome("{'exp':1}", Proof::local_grant), "token_claims sub");
   EXPECT_EQ(outcome("{'sub':'s'}", Proof::local_grant), "token_claims exp");
+}
+
+// Design section 5: in replay iss and aud go unchecked.
+TEST(ReadClaims, TakesAnyIssuerAndAudienceInReplay) {
+  const auto issuer = [](std::string_view members) {
+    const auto who =
+        read("{'sub':'s','jti':'j','exp':1" + std::string(members) + "}", Proof::replay);
+    return who ? "<" + who->principal.issuer + ">" : describe(who.error());
+  };
+  EXPECT_EQ(issuer(",'iss':'https://id.example'"), "<https://id.example>");
+  EXPECT_EQ(issuer(""), "<>");
+  for (const std::string_view bad : {"7", "null", "''", "['i']", "{'a':'i'}", "'a\\nb'"}) {
+    EXPECT_EQ(issuer(",'iss':" + std::string(bad)), "<>") << bad;
+    EXPECT_EQ(issuer(",'iss':'i','aud':" + std::string(bad)), "<i>") << bad;
+  }
+  EXPECT_EQ(issuer(",'iss':'" + std::string(257, 'a') + "'"), "<>");
 }
 
 TEST(ReadClaims, ChecksTheShapeOfNames) {

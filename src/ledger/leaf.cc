@@ -93,6 +93,9 @@ std::string render(const Leaf& leaf, std::size_t limit, bool with_lists) {
   members.number("answer_bytes", leaf.answer_bytes, leaf.kind == LeafKind::outcome);
   members.text("answer_sha256", leaf.answer_sha256);
   members.number("duration_us", leaf.duration_us, leaf.kind == LeafKind::outcome);
+  members.number("progress_events", leaf.progress_events);
+  members.number("progress_bytes", leaf.progress_bytes);
+  members.text("progress_sha256", leaf.progress_sha256);
   members.text("event", leaf.event);
   members.number("count", leaf.count);
   return std::move(members).finish();

@@ -56,6 +56,10 @@ struct Leaf {
   std::uint64_t answer_bytes = 0;
   std::string answer_sha256;
   std::uint64_t duration_us = 0;
+  std::uint64_t progress_events =
+      0;  // progress notifications that went to the client before the answer
+  std::uint64_t progress_bytes = 0;
+  std::string progress_sha256;  // over the events' own SHA-256, one after the other
 
   // notice
   std::string event;        // stable word, for example "server_request_refused"

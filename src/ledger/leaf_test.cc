@@ -87,6 +87,13 @@ TEST(Leaf, AnOutcomeAlwaysHasItsNumbers) {
   EXPECT_EQ(to_json(leaf, 8, kTime),
             R"({"seq":8,"time":"2023-11-14T22:13:20.000000Z","kind":"outcome","call":"c1",)"
             R"("status":"failed","answer_bytes":3,"answer_sha256":"cd","duration_us":4})");
+  leaf.progress_events = 2;
+  leaf.progress_bytes = 90;
+  leaf.progress_sha256 = "ef";
+  EXPECT_EQ(to_json(leaf, 8, kTime),
+            R"({"seq":8,"time":"2023-11-14T22:13:20.000000Z","kind":"outcome","call":"c1",)"
+            R"("status":"failed","answer_bytes":3,"answer_sha256":"cd","duration_us":4,)"
+            R"("progress_events":2,"progress_bytes":90,"progress_sha256":"ef"})");
 }
 
 TEST(Leaf, ADecisionAlwaysHasItsSizeAndANoticeOnlyWhatItHas) {
@@ -203,16 +210,32 @@ TEST(Leaf, NothingMakesALeafTooLong) {
       for (int i = 0; i < count; ++i) text += unit;
       Leaf leaf;
       leaf.kind = LeafKind::decision;
-      for (std::string* member :
-           {&leaf.call, &leaf.generation, &leaf.issuer, &leaf.tenant, &leaf.subject, &leaf.session,
-            &leaf.proof, &leaf.transport, &leaf.method, &leaf.upstream, &leaf.tool, &leaf.verdict,
-            &leaf.reason, &leaf.stage, &leaf.at, &leaf.forward_sha256, &leaf.status,
-            &leaf.answer_sha256, &leaf.event}) {
+      for (std::string* member : {&leaf.call,
+                                  &leaf.generation,
+                                  &leaf.issuer,
+                                  &leaf.tenant,
+                                  &leaf.subject,
+                                  &leaf.session,
+                                  &leaf.proof,
+                                  &leaf.transport,
+                                  &leaf.method,
+                                  &leaf.upstream,
+                                  &leaf.tool,
+                                  &leaf.verdict,
+                                  &leaf.reason,
+                                  &leaf.stage,
+                                  &leaf.at,
+                                  &leaf.forward_sha256,
+                                  &leaf.status,
+                                  &leaf.answer_sha256,
+                                  &leaf.progress_sha256,
+                                  &leaf.event}) {
         *member = text;
       }
       leaf.rules.assign(20, text);
       constexpr auto kMost = std::numeric_limits<std::uint64_t>::max();
       leaf.request_bytes = leaf.answer_bytes = leaf.duration_us = leaf.count = kMost;
+      leaf.progress_events = leaf.progress_bytes = kMost;
       const std::string json = to_json(leaf, kMost, kTime);
       EXPECT_LE(json.size(), kMaxLeaf) << count;
       EXPECT_EQ(json.find('\n'), std::string::npos);

@@ -514,6 +514,9 @@ TEST_F(OnDisk, WhatCannotBeReadIsAnError) {
   EXPECT_EQ(read_segment(temp_.path(), [](std::string_view) { return true; }).error().code,
             Code::io);
   EXPECT_EQ(list_segments(temp_.path() / "none").error().code, Code::io);
+  ASSERT_EQ(::mkfifo((temp_.path() / "pipe").c_str(), 0600), 0);
+  EXPECT_EQ(read_segment(temp_.path() / "pipe", [](std::string_view) { return true; }).error().code,
+            Code::io);
   std::ofstream(temp_.path() / "empty") << "";
   EXPECT_EQ(read_segment(temp_.path() / "empty", [](std::string_view) { return true; })->leaves,
             0U);

@@ -103,14 +103,9 @@ std::string initialize_result(const ServerInfo& server) {
 std::string write_progress(const ProgressParams& progress, std::string_view token_source) {
   json::Writer w = message();
   w.key("method").string("notifications/progress").key("params").begin_object();
-  for (const json::Value member : progress.params.children()) {
-    w.key(member.name());
-    if (member.name() == "progressToken") {
-      w.raw(token_source);
-    } else {
-      w.value(member);
-    }
-  }
+  w.key("progressToken").raw(token_source).key("progress").value(progress.progress);
+  if (progress.total) w.key("total").value(*progress.total);
+  if (progress.message) w.key("message").value(*progress.message);
   w.end_object().end_object();
   return std::move(w).take();
 }

@@ -71,14 +71,14 @@ TEST(ProgressToken, IsAStringOrAnInteger) {
 
 TEST(ProgressNotification, CarriesTheClientsTokenBack) {
   const auto message = parse_message(
-      R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":9,"progress":0.50,"message":"x"}})",
+      R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":9,"progress":0.50,"total":1,"message":"x","_meta":{"a":1},"b":2}})",
       {});
   const auto progress = read_progress_params(message->params);
   ASSERT_TRUE(progress);
   EXPECT_EQ(progress->token, 9);
   EXPECT_EQ(write_progress(*progress, R"("their \u0041")"),
             R"({"jsonrpc":"2.0","method":"notifications/progress","params":)"
-            R"({"progressToken":"their \u0041","progress":0.50,"message":"x"}})");
+            R"({"progressToken":"their \u0041","progress":0.50,"total":1,"message":"x"}})");
 }
 
 TEST(InitializeResult, KeepsNoCapabilityButTools) {

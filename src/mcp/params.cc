@@ -19,8 +19,8 @@ Result<std::optional<json::Value>> object_of(const std::optional<json::Value>& p
   if (!params->is_object()) return wrong("params must be an object", "params");
   for (const json::Value member : params->children()) {
     if (std::ranges::find(known, member.name()) == known.end()) {
-      return wrong("this gateway does not pass on this member of params",
-                   "params." + std::string(member.name().substr(0, 64)));
+      // The name is the sender's, so it is not repeated in records.
+      return wrong("params has a member that this gateway does not pass on", "params");
     }
   }
   return params;
@@ -51,6 +51,9 @@ Result<CallParams> read_call_params(const std::optional<json::Value>& params) {
   ZWINGER_TRY(const auto meta, member(object, "_meta", json::Kind::object));
   if (!name || name->string().empty())
     return wrong("tools/call needs the tool's name", "params.name");
+  if (name->string().size() > kMaxToolName) {
+    return wrong("a tool's name may have at most " + std::to_string(kMaxToolName) + " bytes", "params.name");
+  }
   return CallParams{.name = name->string(), .arguments = arguments, .meta = meta};
 }
 
@@ -116,7 +119,13 @@ Result<ProgressParams> read_progress_params(const std::optional<json::Value>& pa
   }
   if (!progress || !progress->is_number())
     return wrong("progress must be a number", "params.progress");
-  return ProgressParams{.token = *token->integer(), .params = *params};
+  ZWINGER_TRY(const auto total, member(params, "total", json::Kind::number));
+  ZWINGER_TRY(const auto message, member(params, "message", json::Kind::string));
+  if (message && message->source().size() > kMaxProgressMessage) {
+    return wrong("the message is too long", "params.message");
+  }
+  return ProgressParams{
+      .token = *token->integer(), .progress = *progress, .total = total, .message = message};
 }
 
 Result<std::optional<json::Value>> read_progress_token(const std::optional<json::Value>& meta) {

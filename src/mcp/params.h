@@ -13,6 +13,9 @@
 
 namespace zwinger::mcp {
 
+// The protocol recommends at most 128 characters; a name stands in records and denials.
+inline constexpr std::size_t kMaxToolName = 256;  // bytes
+
 // tools/call (MCP 2025-11-25, server/tools, "Calling Tools").
 struct CallParams {
   std::string_view name;
@@ -55,10 +58,14 @@ struct CancelledParams {
 [[nodiscard]] Result<CancelledParams> read_cancelled_params(
     const std::optional<json::Value>& params);
 
-// notifications/progress, from an upstream. We choose integer tokens.
+// notifications/progress, from an upstream. We choose integer tokens. Its message reaches the client before the outcome
+// is recorded, so it is kept short.
+inline constexpr std::size_t kMaxProgressMessage = 1024;
 struct ProgressParams {
   std::int64_t token = 0;
-  json::Value params;  // all of it
+  json::Value progress;                // a number
+  std::optional<json::Value> total;    // a number
+  std::optional<json::Value> message;  // a string of at most kMaxProgressMessage bytes of source
 };
 [[nodiscard]] Result<ProgressParams> read_progress_params(const std::optional<json::Value>& params);
 

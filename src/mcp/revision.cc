@@ -19,6 +19,21 @@ std::optional<Method> parse_method(std::string_view method) {
   return std::nullopt;
 }
 
+bool is_known_method(std::string_view method) {
+  constexpr std::array<std::string_view, 33> kNames = {
+      "initialize", "ping", "tools/list", "tools/call", "resources/list", "resources/read",
+      "resources/templates/list", "resources/subscribe", "resources/unsubscribe", "prompts/list",
+      "prompts/get", "completion/complete", "logging/setLevel", "sampling/createMessage",
+      "roots/list", "elicitation/create", "tasks/list", "tasks/get", "tasks/result", "tasks/cancel",
+      "notifications/initialized", "notifications/cancelled", "notifications/progress",
+      "notifications/message", "notifications/tools/list_changed",
+      "notifications/resources/list_changed", "notifications/resources/updated",
+      "notifications/prompts/list_changed", "notifications/roots/list_changed",
+      "notifications/elicitation/complete", "notifications/tasks/status", "server/discover",
+      "subscriptions/listen"};
+  return std::ranges::find(kNames, method) != kNames.end();
+}
+
 std::optional<Notification> parse_notification(std::string_view method) {
   if (method == "notifications/initialized") return Notification::initialized;
   if (method == "notifications/cancelled") return Notification::cancelled;

@@ -207,6 +207,11 @@ HttpRequest RequestParser::take() {
   return done;
 }
 
+const HttpRequest* RequestParser::awaiting_body() const {
+  const bool waits = phase_ != Phase::head && phase_ != Phase::complete && phase_ != Phase::closed;
+  return waits ? &request_ : nullptr;
+}
+
 bool RequestParser::in_message() const {
   return !buffer_.empty() || (phase_ != Phase::head && phase_ != Phase::closed);
 }

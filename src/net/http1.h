@@ -79,6 +79,8 @@ class RequestParser {
   [[nodiscard]] Result<State> feed(std::string_view& input);
   // The finished request; the parser is ready for the next one.
   [[nodiscard]] HttpRequest take();
+  // The request whose head is complete and whose body is still to come; nothing at other times.
+  [[nodiscard]] const HttpRequest* awaiting_body() const;
   // Whether a request has begun to arrive (for choosing the idle or the slow-peer timeout).
   [[nodiscard]] bool in_message() const;
 

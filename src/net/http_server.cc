@@ -33,12 +33,13 @@ constexpr milliseconds kUnwindTime{100};
 class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
  public:
   Impl(Loop& loop, std::unique_ptr<Listener> listener, HttpServerOptions options,
-       HttpHandler handler, HttpErrorHandler on_error)
+       HttpHandler handler, HttpErrorHandler on_error, HttpHeadCheck check_head)
       : loop_(loop),
         listener_(std::move(listener)),
         options_(options),
         handler_(std::move(handler)),
-        on_error_(std::move(on_error)) {}
+        on_error_(std::move(on_error)),
+        check_head_(std::move(check_head)) {}
 
   static Task<void> accept_all(std::shared_ptr<Impl> self);
   static Task<void> drain(std::shared_ptr<Impl> self, Monotonic deadline);
@@ -76,6 +77,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     RequestParser parser;
     std::string buffer;
     std::string_view unread;  // in buffer
+    std::optional<HttpResponse> refusal;  // what the head's check made of it
   };
 
   static Task<void> serve(std::shared_ptr<Impl> self, std::unique_ptr<Stream> stream);
@@ -93,6 +95,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   HttpServerOptions options_;
   HttpHandler handler_;
   HttpErrorHandler on_error_;
+  HttpHeadCheck check_head_;
   Connections connections_;
   std::size_t refusals_ = 0;
   bool draining_ = false;
@@ -126,7 +129,14 @@ Task<void> HttpServer::Impl::serve(std::shared_ptr<Impl> self, std::unique_ptr<S
       co_await answering;
       co_return;
     }
-    if (!*request) co_return;
+    if (!*request) {
+      if (!input.refusal) co_return;
+      auto refusing = self->write(peer, serialize(*input.refusal, false));
+      if (!co_await refusing) co_return;
+      auto lingering = self->linger(peer);
+      co_await lingering;
+      co_return;
+    }
     auto handling = self->handler_(**request);
     const HttpResponse response = co_await handling;
     const bool keep_alive = (*request)->keep_alive && !response.close && !self->draining_;
@@ -143,6 +153,7 @@ Task<void> HttpServer::Impl::serve(std::shared_ptr<Impl> self, std::unique_ptr<S
 Task<Result<std::optional<HttpRequest>>> HttpServer::Impl::next_request(Connection& connection,
                                                                         Input& input) {
   connection.idle = true;
+  bool head_checked = !check_head_;
   bool full = false;  // the last read filled the buffer: there is more where that came from
   if (input.unread.empty() && input.buffer.size() > kSmallBuffer)
     std::string(kSmallBuffer, '\0').swap(input.buffer);
@@ -153,6 +164,11 @@ Task<Result<std::optional<HttpRequest>>> HttpServer::Impl::next_request(Connecti
       if (input.parser.in_message() && std::exchange(connection.idle, false))
         deadline = Loop::now() + options_.request_timeout;
       if (state == State::complete) co_return input.parser.take();
+      if (const HttpRequest* head = input.parser.awaiting_body();
+          head != nullptr && !std::exchange(head_checked, true)) {
+        input.refusal = check_head_(*head);
+        if (input.refusal) co_return std::nullopt;
+      }
       if (state == State::need_continue) {
         auto writing = write(*connection.stream, "HTTP/1.1 100 Continue\r\n\r\n");
         if (!co_await writing) co_return std::nullopt;
@@ -246,9 +262,9 @@ void HttpServer::Impl::abandon() {
 }
 
 HttpServer::HttpServer(Loop& loop, std::unique_ptr<Listener> listener, HttpServerOptions options,
-                       HttpHandler handler, HttpErrorHandler on_error)
+                       HttpHandler handler, HttpErrorHandler on_error, HttpHeadCheck check_head)
     : impl_(std::make_shared<Impl>(loop, std::move(listener), options, std::move(handler),
-                                   std::move(on_error))) {}
+                                   std::move(on_error), std::move(check_head))) {}
 
 HttpServer::~HttpServer() { impl_->abandon(); }
 

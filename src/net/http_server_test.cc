@@ -34,7 +34,7 @@ class HttpServerTest : public LoopTest {
         .close = request.path == "/close"};
   }
 
-  void serve(HttpServerOptions options = {}) {
+  void serve(HttpServerOptions options = {}, HttpHeadCheck check_head = {}) {
     auto listener = listen(loop, Address::parse("127.0.0.1:0").value());
     ASSERT_TRUE(listener.has_value());
     server = std::make_unique<HttpServer>(
@@ -43,7 +43,8 @@ class HttpServerTest : public LoopTest {
         [](int status, const Error& error) {
           return HttpResponse{
               .status = status, .headers = {}, .body = std::string(name(error.code))};
-        });
+        },
+        std::move(check_head));
     server->start();
   }
 
@@ -190,6 +191,40 @@ TEST_F(HttpServerTest, AClientThatExpectsContinueGetsIt) {
     co_await body;
     auto answering = answer(*stream);
     EXPECT_EQ(co_await answering, "200 keep-alive POST /e hi");
+  }());
+}
+
+TEST_F(HttpServerTest, ARefusedHeadIsAnsweredBeforeItsBodyIsRead) {
+  int checked = 0;
+  serve({}, [&checked](const HttpRequest& head) -> std::optional<HttpResponse> {
+    ++checked;
+    if (head.count("authorization") != 0) return std::nullopt;
+    return HttpResponse{.status = 401, .headers = {}, .body = "who?"};
+  });
+  run([&]() -> Task<void> {
+    auto refused = exchange("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\nbegin");
+    EXPECT_EQ(co_await refused, "401 close who?");
+    auto without_continue = exchange(
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    EXPECT_EQ(co_await without_continue, "401 close who?");
+    EXPECT_EQ(handled, 0);
+
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    for (int i = 0; i < 2; ++i) {  // once for each request of a connection
+      auto head = send(
+          *stream, "POST /y HTTP/1.1\r\nHost: a\r\nAuthorization: b\r\nContent-Length: 4\r\n\r\n");
+      co_await head;
+      while (checked < 3 + i) {
+        auto pause = loop.sleep(milliseconds(1));
+        co_await pause;
+      }
+      auto body = send(*stream, "body");
+      co_await body;
+      auto answering = answer(*stream);
+      EXPECT_EQ(co_await answering, "200 keep-alive POST /y body");
+    }
+    EXPECT_EQ(checked, 4);
   }());
 }
 

@@ -351,7 +351,16 @@ Result<std::unique_ptr<Listener>> listen_unix(Loop& loop, const Address& address
 }
 
 Result<std::unique_ptr<Listener>> listen_tcp(Loop& loop, const Address& address,
-                                             const SocketAddress& socket_address) {
+                                             const SocketAddress& socket_address, PortUse use) {
+  if (use == PortUse::fresh && address.port != 0) {
+    const Fd probe = make_socket(socket_address);
+    if (!probe) return listen_error(address, errno);
+    set_option(probe.get(), SOL_SOCKET, SO_REUSEADDR);
+    if (address.family == Address::Family::ipv6) set_option(probe.get(), IPPROTO_IPV6, IPV6_V6ONLY);
+    if (::bind(probe.get(), socket_address.get(), socket_address.size) != 0) {
+      return listen_error(address, errno);
+    }
+  }
   Fd fd = make_socket(socket_address);
   if (!fd) return listen_error(address, errno);
   set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR);
@@ -388,11 +397,11 @@ Result<std::unique_ptr<Stream>> adopt_write_end(Loop& loop, Fd fd) {
   return adopt(loop, std::move(fd), true);
 }
 
-Result<std::unique_ptr<Listener>> listen(Loop& loop, const Address& address) {
+Result<std::unique_ptr<Listener>> listen(Loop& loop, const Address& address, PortUse use) {
   ZWINGER_TRY(const SocketAddress socket_address, to_socket_address(address));
   if (address.family == Address::Family::unix_socket)
     return listen_unix(loop, address, socket_address);
-  return listen_tcp(loop, address, socket_address);
+  return listen_tcp(loop, address, socket_address, use);
 }
 
 Task<Result<std::unique_ptr<Stream>>> connect(Loop& loop, Address address, Monotonic deadline) {

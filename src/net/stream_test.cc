@@ -144,10 +144,13 @@ TEST_F(StreamTest, Ipv6LoopbackWorksLikeIpv4) {
   }());
 }
 
-TEST_F(StreamTest, TwoListenersShareAPort) {
+TEST_F(StreamTest, TwoListenersShareAPortOnlyOnPurpose) {
   const auto first = listen_on("127.0.0.1:0");
   Loop other;
-  const auto second = listen(other, first->address());
+  const auto uninvited = listen(other, first->address());
+  ASSERT_FALSE(uninvited.has_value());
+  EXPECT_EQ(uninvited.error().code, Code::io);
+  const auto second = listen(other, first->address(), PortUse::shared);
   ASSERT_TRUE(second.has_value());
   EXPECT_EQ((*second)->address().port, first->address().port);
 }

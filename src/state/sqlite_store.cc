@@ -171,8 +171,9 @@ class Connection final : public Store {
   void undo(bool outermost) {
     if (!in_transaction()) return;
     if (!outermost && run_once(rollback_to_) && run_once(release_)) return;
-    (void)run_once(
-        rollback_);  // for a nested failure this dooms the outer work too, by check_usable
+    // Dooms the outer work too, by check_usable. Inside a transaction SQLite's ROLLBACK cannot
+    // fail.
+    [[maybe_unused]] const auto rolled_back = run_once(rollback_);
   }
 
   // Whether the file is empty. Errors: state_unavailable where it is neither empty nor ours.

@@ -1,4 +1,4 @@
-// ASCII character classes without a locale. Private to src/text. Pure functions; any thread.
+// ASCII character classes without a locale. Pure functions; any thread.
 #pragma once
 
 #include <string_view>

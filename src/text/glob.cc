@@ -9,8 +9,34 @@
 namespace zwinger::text {
 
 namespace {
+
 constexpr std::size_t kMaxPattern = 512;
+
+// `*` stays within one segment, so each segment of the pattern meets exactly one of the text, and
+// within a segment it is enough to go back to the last star.
+bool matches_pattern(std::string_view pattern, std::string_view text) {
+  std::size_t p = 0;
+  std::size_t t = 0;
+  std::size_t after_star = std::string::npos;  // in the pattern
+  std::size_t star_end = 0;                    // in the text: where the last star's run ends
+  while (t < text.size() || p < pattern.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      after_star = ++p;
+      star_end = t;
+    } else if (p < pattern.size() && t < text.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (after_star != std::string::npos && star_end < text.size() && text[star_end] != '/') {
+      p = after_star;
+      t = ++star_end;
+    } else {
+      return false;
+    }
+  }
+  return true;
 }
+
+}  // namespace
 
 Result<Glob> Glob::parse(std::string_view pattern) {
   if (pattern.empty()) return fail(Code::policy_value, "a glob must not be empty");
@@ -29,28 +55,10 @@ Result<Glob> Glob::parse(std::string_view pattern) {
   return Glob(std::string(pattern));
 }
 
-// `*` stays within one segment, so each segment of the pattern meets exactly one of the text, and
-// within a segment it is enough to go back to the last star.
-bool Glob::matches(std::string_view text) const {
-  std::size_t p = 0;
-  std::size_t t = 0;
-  std::size_t after_star = std::string::npos;  // in the pattern
-  std::size_t star_end = 0;                    // in the text: where the last star's run ends
-  while (t < text.size() || p < pattern_.size()) {
-    if (p < pattern_.size() && pattern_[p] == '*') {
-      after_star = ++p;
-      star_end = t;
-    } else if (p < pattern_.size() && t < text.size() && pattern_[p] == text[t]) {
-      ++p;
-      ++t;
-    } else if (after_star != std::string::npos && star_end < text.size() && text[star_end] != '/') {
-      p = after_star;
-      t = ++star_end;
-    } else {
-      return false;
-    }
-  }
-  return true;
+bool Glob::matches(std::string_view text) const { return matches_pattern(pattern_, text); }
+
+bool Glob::first_segment_matches(std::string_view segment) const {
+  return matches_pattern(std::string_view(pattern_).substr(0, pattern_.find('/')), segment);
 }
 
 bool any_matches(const std::vector<Glob>& globs, std::string_view text) {

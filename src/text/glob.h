@@ -20,6 +20,9 @@ class Glob {
 
   [[nodiscard]] bool matches(
       std::string_view text) const;  // linear in both lengths' product at worst
+  // Whether what stands before the pattern's first slash matches `segment`, which holds no slash:
+  // only then can the glob match some text that begins with the segment and a slash.
+  [[nodiscard]] bool first_segment_matches(std::string_view segment) const;
   [[nodiscard]] const std::string& pattern() const { return pattern_; }
 
  private:

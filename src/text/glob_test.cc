@@ -24,6 +24,21 @@ TEST(Glob, StarStaysWithinOneSegment) {
   EXPECT_FALSE(matches("a*c", "ab/c"));
 }
 
+TEST(Glob, ItsFirstSegmentSaysWhichUpstreams) {
+  const auto first = [](std::string_view pattern, std::string_view segment) {
+    return Glob::parse(pattern)->first_segment_matches(segment);
+  };
+  EXPECT_TRUE(first("bank/send_money", "bank"));
+  EXPECT_TRUE(first("b*k/a/b", "bank"));
+  EXPECT_TRUE(first("*/x", "bank"));
+  EXPECT_TRUE(first("bank", "bank"));
+  EXPECT_FALSE(first("bank/*", "bank-2"));
+  EXPECT_FALSE(first("bank-2/*", "bank"));
+  EXPECT_FALSE(first("ban/*", "bank"));
+  EXPECT_FALSE(first("/bank", "bank"));
+  EXPECT_FALSE(first("*b/*", "bank"));
+}
+
 TEST(Glob, EverythingElseStandsForItself) {
   EXPECT_TRUE(matches("bank/close_*", "bank/close_account"));
   EXPECT_FALSE(matches("bank/close_*", "bank/Close_account"));

@@ -55,6 +55,19 @@ std::size_t count_code_points(std::string_view text) {
       text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
+std::uint32_t take_code_point(std::string_view& text) {
+  const auto lead = static_cast<unsigned char>(text.front());
+  text.remove_prefix(1);
+  if (lead < 0xC0) return lead;
+  const unsigned following = lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
+  std::uint32_t code_point = lead & (0x3FU >> following);
+  for (unsigned i = 0; i < following && !text.empty(); ++i) {
+    code_point = (code_point << 6U) | (static_cast<unsigned char>(text.front()) & 0x3FU);
+    text.remove_prefix(1);
+  }
+  return code_point;
+}
+
 void append_utf8(std::string& out, std::uint32_t code_point) {
   const auto continuation = [&](unsigned shift) {
     out += static_cast<char>(0x80U | ((code_point >> shift) & 0x3FU));

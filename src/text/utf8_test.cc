@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
 namespace zwinger::text {
 namespace {
 
@@ -64,6 +70,23 @@ TEST(Utf8, AppendsEachSequenceLength) {
   }
   EXPECT_EQ(out,
             "\x24\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80\xEF\xBF\xBF\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"sv);
+}
+
+TEST(Utf8, TakesOffWhatWasAppended) {
+  const std::vector<std::uint32_t> points = {0x24U,  0x7FU,   0x80U,    0x7FFU,
+                                             0x800U, 0xFFFFU, 0x10000U, 0x10FFFFU};
+  std::string text;
+  for (const std::uint32_t c : points) append_utf8(text, c);
+  std::string_view rest = text;
+  for (const std::uint32_t c : points) EXPECT_EQ(take_code_point(rest), c);
+  EXPECT_TRUE(rest.empty());
+}
+
+// A wrong promise must not read beyond the text.
+TEST(Utf8, TakesNoMoreThanThereIs) {
+  std::string_view rest = "\xF0\x9F";
+  (void)take_code_point(rest);
+  EXPECT_TRUE(rest.empty());
 }
 
 }  // namespace

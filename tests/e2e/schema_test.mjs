@@ -19,7 +19,6 @@ const beyondSchema = new Set([
   "a-host-with-a-scheme-is-invalid",
   "a-len-whose-bounds-cross-is-invalid",          // two members compared
   "a-pattern-with-lookahead-is-invalid",          // what RE2 accepts
-  "a-relative-root-is-invalid",
 ]);
 
 const golden = "src/grant/golden";
@@ -41,7 +40,11 @@ for (const name of cases) {
 
 const examples = "examples/quickstart/policy/grants";
 for (const name of fs.readdirSync(path.join(root, examples))) {
-  test(`${examples}/${name}`, () => assert.deepEqual(problems(read(examples, name)), []));
+  test(`${examples}/${name}`, () => {
+    // run.mjs puts a folder in the place of ${FILES} before anything reads the file.
+    const text = fs.readFileSync(path.join(root, examples, name), "utf8").replaceAll("${FILES}", "/files");
+    assert.deepEqual(problems(JSON.parse(text)), []);
+  });
 }
 
 test("the schema refuses what no grant may hold", () => {
