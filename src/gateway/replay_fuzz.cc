@@ -6,6 +6,7 @@
 
 #include "gateway/replay.h"
 
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer calls it by this name
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   zwinger::gateway::Replay session(nullptr, 1'700'000'000);
   std::string_view rest(reinterpret_cast<const char*>(data), size);
