@@ -28,8 +28,8 @@ namespace zwinger {
 [[nodiscard]] Result<void> write_file_atomically(const std::filesystem::path& path,
                                                  std::string_view content, mode_t mode);
 
-// Creates the folder and missing parents with mode 0700; one that is there is left as it is. All of it is
-// durable on return. Errors: io.
+// Creates the folder and missing parents with mode 0700; one that is there is left as it is. All of
+// it is durable on return. Errors: io.
 [[nodiscard]] Result<void> create_private_folder(const std::filesystem::path& folder);
 
 }  // namespace zwinger

@@ -548,6 +548,17 @@ TEST_F(LedgerShowTest, JoinsDecisionAndOutcome) {
   EXPECT_EQ(row_of(shown.out, "call-2"), "call-2 emma bank/close deny tool_out_of_scope - -");
 }
 
+TEST_F(LedgerShowTest, WithoutAPolicyShowsTheRecordOfWrap) {
+  const Outcome none = run({"ledger", "show"});
+  EXPECT_EQ(none.code, kUsage);
+  const fs::path wrap_state = home_ / ".local/state/zwinger";
+  fs::create_directories(wrap_state);
+  fs::rename(home_ / "state/ledger", wrap_state / "ledger");
+  const Outcome shown = run({"ledger", "show"});
+  EXPECT_EQ(shown.code, kOk) << shown.err;
+  EXPECT_TRUE(shown.out.contains("call-1"));
+}
+
 TEST_F(LedgerShowTest, SelectsByCallAndCount) {
   const Outcome call = show({"--call", "call-2"});
   EXPECT_EQ(call.code, kOk);

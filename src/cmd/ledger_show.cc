@@ -132,6 +132,11 @@ std::string render(std::span<const Row> rows) {
 Result<fs::path> ledger_folder(const Arguments& arguments, Context& context) {
   if (!arguments.state.empty()) return fs::path(arguments.state) / "ledger";
   ZWINGER_TRY(const fs::path directory, policy_directory(context, arguments.policy));
+  std::error_code ec;
+  if (arguments.policy.empty() && !fs::exists(directory, ec)) {  // who only wraps has no policy
+    ZWINGER_TRY(const fs::path state, state_folder(context));
+    if (fs::exists(state / "ledger", ec)) return state / "ledger";
+  }
   const auto policy = gateway::load_policy(directory, gateway::KeySets::not_needed);
   if (policy) return policy->state_dir / "ledger";
   Error error = policy.error().front();

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cmd/command.h"
 #include "cmd/ready.h"
+#include "gateway/gateway.h"
 #include "net/loop.h"
 #include "net/process.h"
 
@@ -23,7 +24,7 @@ constexpr std::chrono::milliseconds kFirstPause = 200ms;
 constexpr std::chrono::milliseconds kLongestPause = 10s;
 constexpr auto kHealthyAfter =
     30s;  // a gateway that lived this long begins with the first pause again
-constexpr auto kStopGrace = 15s;  // longer than the gateway's own draining
+constexpr auto kStopGrace = gateway::kShutdownBound + 5s;
 constexpr std::size_t kMaxLine = std::size_t{256} << 10U;
 
 struct Arguments {
@@ -98,7 +99,7 @@ class Supervisor {
   void on_end(int status) {
     if (stopping_) {
       log_.info("gateway ended, {}", describe(status));
-      finish(kOk);
+      finish(WIFEXITED(status) && WEXITSTATUS(status) == kOk ? kOk : kNo);
       return;
     }
     if (!was_ready_ && WIFEXITED(status) && WEXITSTATUS(status) == kUsage) {

@@ -25,8 +25,8 @@
 
 namespace zwinger::gateway {
 
-// Gets the progress notifications of a request as whole messages for the client; on the upstream's home loop. False
-// where the client is too slow, and the event was dropped.
+// Gets the progress notifications of a request as whole messages for the client; on the upstream's
+// home loop. False where the client is too slow, and the event was dropped.
 using ClientProgress = std::function<bool(std::string message)>;
 
 // What went to the client before the answer.

@@ -162,7 +162,7 @@ class RunningGateway {
   void begin_shutdown() {
     if (std::exchange(shutting_down_, true)) return;
     environment_.log.info("stopping: no new requests; running ones have {} s",
-                           kRunningGrace.count());
+                          kRunningGrace.count());
     main_loop().spawn(shut_down());
   }
 
@@ -177,8 +177,9 @@ class RunningGateway {
     done->set(true);
   }
 
-  // New requests are refused at once. Running ones have kRunningGrace; then they fail, so that their outcomes are
-  // recorded and their clients told before connections and processes end. All of it within kShutdownBound.
+  // New requests are refused at once. Running ones have kRunningGrace; then they fail, so that
+  // their outcomes are recorded and their clients told before connections and processes end. All of
+  // it within kShutdownBound.
   Task<void> shut_down() {
     const Monotonic now = net::Loop::now();
     std::vector<std::shared_ptr<net::OneShot<bool>>> drained;

@@ -195,7 +195,8 @@ std::expected<std::shared_ptr<const identity::Authenticated>, net::HttpResponse>
   const Code code = who.error().code;
   parts_.notices.note("stranger_refused", {}, {}, name(code));
   net::HttpResponse out = refuse(401, code, who.error().message);
-  const bool none = code == Code::token_missing;  // RFC 6750 section 3.1: then no error code is given
+  const bool none =
+      code == Code::token_missing;  // RFC 6750 section 3.1: then no error code is given
   out.headers.emplace_back("WWW-Authenticate",
                            challenge(authority, request.path, none ? "" : "invalid_token",
                                      none ? "" : info(code).text, ""));

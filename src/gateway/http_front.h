@@ -6,8 +6,8 @@
 // answer 405. One HttpFront serves all loops; handle() runs on the loop of the connection.
 #pragma once
 
-#include <functional>
 #include <expected>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -49,7 +49,8 @@ class HttpFront {
   // documents name.
   Task<net::HttpResponse> handle(net::Loop& loop, std::string_view authority,
                                  const net::HttpRequest& request);
-  // The refusal of a request whose body has not been read yet; nothing where it may come. handle() checks again.
+  // The refusal of a request whose body has not been read yet; nothing where it may come. handle()
+  // checks again.
   std::optional<net::HttpResponse> check_head(std::string_view authority,
                                               const net::HttpRequest& head);
   // What a peer gets whose request could not be read.

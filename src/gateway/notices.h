@@ -23,7 +23,8 @@ class Notices {
  public:
   Notices(net::Loop& loop, ledger::Ledger& ledger) : loop_(loop), ledger_(ledger) {}
 
-  // Any thread. `event` and `reason` are words of ours; a `method` that MCP does not know becomes "unknown".
+  // Any thread. `event` and `reason` are words of ours; a `method` that MCP does not know becomes
+  // "unknown".
   void note(std::string_view event, std::string_view upstream, std::string_view method = {},
             std::string_view reason = {});
   // Writes what has been counted. Loop thread, or after the loops have ended.

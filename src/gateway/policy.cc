@@ -137,7 +137,8 @@ Kind<grant::Scope> scope() {
 }
 
 Kind<text::Glob> glob() {
-  return config::parsed<text::Glob>("glob", R"("minLength":1)", text::Glob::parse);
+  return config::parsed<text::Glob>("glob over upstream/tool", R"("pattern":"/")",
+                                    grant::parse_tool_glob);
 }
 
 // --- tables
@@ -353,6 +354,7 @@ class Loader {
                                           })) {
       take(*std::move(written));
     }
+    refuse_files_for_other_builds();
     read_role_files();
     if (key_sets_ == KeySets::required) read_key_sets();
     files_.check_unchanged(errors_);
@@ -480,6 +482,22 @@ class Loader {
       if (auto roles = read_yaml<Entries<Located<grant::Role>>>("roles/" + name, role_map().read)) {
         take_roles(*std::move(roles));
       }
+    }
+  }
+
+  // Labels, bindings, overlay rules and others will stand beside zwinger.yaml one day. A file of
+  // them that this build does not read may hold a restriction, which must not be ignored.
+  void refuse_files_for_other_builds() {
+    std::error_code ec;
+    for (auto entry = fs::directory_iterator(base_, ec); !ec && entry != fs::directory_iterator();
+         entry.increment(ec)) {
+      const std::string name = entry->path().filename().string();
+      const bool is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
+      if (!is_yaml || name.starts_with('.') || name == kPolicyFile) continue;
+      errors_.add({.code = Code::policy_unknown_key,
+                   .message = "this build reads no such policy file; move it away, or its content "
+                              "into zwinger.yaml or roles/",
+                   .where = (shown_ / name).string()});
     }
   }
 

@@ -262,6 +262,9 @@ TEST_F(PolicyTest, EachMistakeHasItsCodeAndPlace) {
        {"policy_value 4:3"}},
       {"empty roles", small + "roles: {}\n", {"policy_empty_set 2:8"}},
       {"role is null", small + "roles: {a: }\n", {"policy_type 2:9"}},
+      {"out of scope without a slash matches no tool",
+       small + "roles: {a: {toolsOutOfScope: [\"close_*\"]}}\n",
+       {"policy_value 2:31"}},
       {"unknown scope", small + "roles: {a: {scope: [\"tools:*\"]}}\n", {"policy_value 2:21"}},
       {"bad glob",
        small + "roles: {a: {toolsOutOfScope: [\"bank/[a-z]\"]}}\n",
@@ -285,6 +288,13 @@ TEST_F(PolicyTest, ShowsEveryErrorAtOnce) {
       (Lines{"jwks_invalid jwks.json: /keys", "policy_empty_set 2:26",
              "policy_unknown_key roles/b.yaml:1:5", "policy_value 1:7",
              "policy_vertical_missing 2:16", "yaml_syntax roles/a.yaml:2:1"}));
+}
+
+TEST_F(PolicyTest, RefusesAPolicyFileThatThisBuildDoesNotRead) {
+  write("labels.yaml", "labels: []\n");
+  write(".labels.yaml.swp", "half");
+  write("README.md", "notes");
+  EXPECT_EQ(errors_of(kSmall), (Lines{"policy_unknown_key labels.yaml"}));
 }
 
 TEST_F(PolicyTest, SuggestsWhatWasMeant) {

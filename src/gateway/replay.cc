@@ -83,7 +83,6 @@ class Replay::Impl {
     ZWINGER_TRY(json::Document document, json::Document::parse(std::string(text), kLineLimits));
     const json::Value line = document.root();
     if (!line.is_object()) return malformed("a line must be a JSON object");
-    ZWINGER_CHECK_OK(take_time(line));
     ZWINGER_TRY(const std::string_view type, string_member(line, "type"));
     if (type == "grant") return take_grant(line);
     if (type == "tools") return take_tools(line);
@@ -116,7 +115,7 @@ class Replay::Impl {
     return std::vector<Line>{};
   }
 
-  Result<std::vector<Line>> take_tools(json::Value line) const {
+  Result<std::vector<Line>> take_tools(json::Value line) {
     ZWINGER_TRY(const std::string_view upstream, string_member(line, "upstream"));
     ZWINGER_TRY(const json::Value tools, member(line, "tools", json::Kind::array));
     std::vector<std::string_view> names;
@@ -125,9 +124,10 @@ class Replay::Impl {
       ZWINGER_TRY(const std::string_view name, string_member(tool, "name"));
       names.push_back(name);
     }
+    const Judged list = judge_list(upstream);
     std::vector<Line> out;
     for (const std::string_view name : names) {
-      auto [verdict, stage] = judge_tool(upstream, name);
+      auto [verdict, stage] = list.verdict.allowed() ? judge_tool(upstream, name) : list;
       out.push_back({.id = fmt::format("{}/{}", upstream, name),
                      .phase = "tools",
                      .verdict = std::move(verdict),
@@ -137,6 +137,7 @@ class Replay::Impl {
   }
 
   Result<std::vector<Line>> take_call(json::Value line) {
+    ZWINGER_CHECK_OK(take_time(line));
     ZWINGER_TRY(const std::string_view id, string_member(line, "id"));
     ZWINGER_TRY(const std::string_view upstream, string_member(line, "upstream"));
     ZWINGER_TRY(const std::string_view tool, string_member(line, "tool"));
@@ -173,29 +174,30 @@ class Replay::Impl {
     std::string_view stage;
   };
 
-  Judged judge_tool(std::string_view upstream, std::string_view name) const {
+  Judged judge_list(std::string_view upstream) {
+    return judge_question(upstream, Operation::list_tools, {}, std::nullopt);
+  }
+  Judged judge_call(std::string_view upstream, std::string_view tool,
+                    std::optional<json::Value> arguments) {
+    return judge_question(upstream, Operation::call_tool, tool, arguments);
+  }
+  // After judge_list() allowed.
+  [[nodiscard]] Judged judge_tool(std::string_view upstream, std::string_view name) const {
     const auto here = approach(upstream);
     if (!here) return here.error();
-    const Judgement list =
-        judge(roles_, {.who = here->who,
-                       .operation = Operation::list_tools,
-                       .tool = {.upstream = upstream, .tool = {}, .vertical = here->vertical},
-                       .arguments = {},
-                       .now = now()});
-    if (!list.verdict.allowed()) return {.verdict = list.verdict, .stage = list.stage};
     return {
         .verdict = judge_listed_tool(
             roles_, *here->who, {.upstream = upstream, .tool = name, .vertical = here->vertical}),
         .stage = kGrantStage};
   }
 
-  Judged judge_call(std::string_view upstream, std::string_view tool,
-                    std::optional<json::Value> arguments) {
+  Judged judge_question(std::string_view upstream, Operation operation, std::string_view tool,
+                        std::optional<json::Value> arguments) {
     const auto here = approach(upstream);
     if (!here) return here.error();
     Judgement judgement =
         judge(roles_, {.who = here->who,
-                       .operation = Operation::call_tool,
+                       .operation = operation,
                        .tool = {.upstream = upstream, .tool = tool, .vertical = here->vertical},
                        .arguments = arguments,
                        .now = now()});

@@ -35,7 +35,8 @@ Judgement judge(const grant::RoleTable& roles, const Question& question) {
   const identity::Principal& principal = question.who->principal;
   if (const auto valid = identity::check_time(principal, question.now); !valid) {
     const bool is_local = principal.proof == identity::Proof::local_grant;
-    return deny("identity", is_local ? Verdict::deny(Code::grant_expired) : Verdict::deny(valid.error()));
+    return deny("identity",
+                is_local ? Verdict::deny(Code::grant_expired) : Verdict::deny(valid.error()));
   }
   if (!question.who->grant) return deny("grant", Verdict::deny(question.who->grant.error()));
   const grant::Grant& grant = **question.who->grant;

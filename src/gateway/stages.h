@@ -33,8 +33,8 @@ struct Question {
 struct Judgement {
   Verdict verdict;
   std::string_view stage;  // the stage that denied; "grant" where all allowed
-  // Whether some tool of the upstream could be reached. Where not, initialize and tools/list are answered without the
-  // upstream: nothing of the request goes to it, and nothing of it comes back.
+  // Whether some tool of the upstream could be reached. Where not, initialize and tools/list are
+  // answered without the upstream: nothing of the request goes to it, and nothing of it comes back.
   bool reaches_upstream = false;
   std::optional<state::Reservation>
       must_reserve;  // only when the verdict allows and there is something to take

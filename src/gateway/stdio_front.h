@@ -30,7 +30,8 @@ class StdioFront : public std::enable_shared_from_this<StdioFront> {
     Route route;
   };
   static constexpr std::size_t kMaxInFlight = 256;
-  // Unwritten output: above the first, progress is dropped; above the second, no more is read until it is written.
+  // Unwritten output: above the first, progress is dropped; above the second, no more is read until
+  // it is written.
   static constexpr std::size_t kDropProgressAbove = std::size_t{1} << 20U;
   static constexpr std::size_t kStopReadingAbove = std::size_t{8} << 20U;
 
@@ -41,8 +42,8 @@ class StdioFront : public std::enable_shared_from_this<StdioFront> {
   // still run: at most `grace`, and after stop() at most kStopGrace.
   Task<void> serve(Duration grace);
   void stop();
-  // Waits, at most `grace`, until no request runs and everything is written. For after the upstream has been stopped
-  // too, so that what it failed is recorded and told.
+  // Waits, at most `grace`, until no request runs and everything is written. For after the upstream
+  // has been stopped too, so that what it failed is recorded and told.
   Task<void> finish(Duration grace);
   static constexpr std::chrono::seconds kStopGrace{2};
 

@@ -133,7 +133,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     }
   }
 
-  // The request is given up: whatever comes for it later is dropped. The upstream is told where it has been sent.
+  // The request is given up: whatever comes for it later is dropped. The upstream is told where it
+  // has been sent.
   void give_up(std::int64_t id, const std::optional<std::string>& reason, const Error& error) {
     if (const auto found = pending_.find(id); found != pending_.end()) {
       found->second.reply->set(std::unexpected(error));
@@ -227,7 +228,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     const bool was_ready = state_ == State::ready;
     go_down({Code::upstream_died, "upstream '" + id() + "' ended before it answered", {}});
     co_await process_->end_tree(kStopGrace);  // closes its input first
-    const std::optional<int> status = co_await exit_status->wait_until(net::Loop::now() + kStopGrace);
+    const std::optional<int> status =
+        co_await exit_status->wait_until(net::Loop::now() + kStopGrace);
     if (!status) notices_.note("upstream_outlives_kill", id());
     last_failure_ = !start_problem_.empty() ? start_problem_
                                             : describe_end(status.value_or(0)) +
@@ -243,9 +245,10 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     process_.reset();
   }
 
-  // The one who waits for the process. A grandchild may keep the pipe open after the server itself has ended: what
-  // is in the pipe by then is read, and no more.
-  static Task<void> watch_exit(std::shared_ptr<Impl> self, std::shared_ptr<net::OneShot<int>> status) {
+  // The one who waits for the process. A grandchild may keep the pipe open after the server itself
+  // has ended: what is in the pipe by then is read, and no more.
+  static Task<void> watch_exit(std::shared_ptr<Impl> self,
+                               std::shared_ptr<net::OneShot<int>> status) {
     const std::uint64_t life = self->life_;
     const int ended = co_await self->process_->wait();
     co_await self->home_.sleep(kDrainAfterExit);
@@ -309,7 +312,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     writer_gone_.reset();
   }
 
-  static Task<void> handshake(std::shared_ptr<Impl> self, std::shared_ptr<net::OneShot<bool>> done) {
+  static Task<void> handshake(std::shared_ptr<Impl> self,
+                              std::shared_ptr<net::OneShot<bool>> done) {
     const std::int64_t request = self->next_id();
     auto reply = std::make_shared<net::OneShot<Reply>>(self->home_);
     self->send_request({.id = request,
@@ -466,7 +470,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
 
   void bad_line(const Error& error) {
     notices_.note("upstream_bad_message", id(), {}, name(error.code));
-    // While it starts only initialize is pending, which has its own time limit: some servers greet on standard output.
+    // While it starts only initialize is pending, which has its own time limit: some servers greet
+    // on standard output.
     if (state_ != State::ready || pending_.size() != 1) return;
     const auto reply = pending_.begin()->second.reply;
     pending_.clear();

@@ -34,10 +34,11 @@ class StdioUpstream final : public Upstream {
 
   // Home loop.
   void start();
-  // Home loop: fails what waits and takes no more. The first half of stop(), for when answers have still to be
-  // recorded.
+  // Home loop: fails what waits and takes no more. The first half of stop(), for when answers have
+  // still to be recorded.
   void quiesce();
-  // Home loop: fails what waits, ends the process tree, returns when it is gone or has outlived every bound.
+  // Home loop: fails what waits, ends the process tree, returns when it is gone or has outlived
+  // every bound.
   Task<void> stop();
 
   [[nodiscard]] const std::string& id() const override;

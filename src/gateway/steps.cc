@@ -24,7 +24,8 @@ Error invalid_upstream(const Exchange& x, std::string what) {
       Code::upstream_invalid_message, "upstream '" + x.upstream->id() + "' " + std::move(what), {}};
 }
 
-// How we present an upstream to a principal that can reach none of its tools: as nothing but ourselves.
+// How we present an upstream to a principal that can reach none of its tools: as nothing but
+// ourselves.
 mcp::ServerInfo stranger_to_upstream() {
   mcp::ServerInfo info;
   info.protocol_version = mcp::kRevision;
@@ -33,11 +34,12 @@ mcp::ServerInfo stranger_to_upstream() {
   return info;
 }
 
-// Passes progress on. The upstream's loop may be another thread, and it may speak after the exchange has ended, so this
-// is shared and the exchange takes the record out of it.
+// Passes progress on. The upstream's loop may be another thread, and it may speak after the
+// exchange has ended, so this is shared and the exchange takes the record out of it.
 class ProgressRelay {
  public:
-  ProgressRelay(ClientProgress client, std::string token) : client_(std::move(client)), token_(std::move(token)) {}
+  ProgressRelay(ClientProgress client, std::string token)
+      : client_(std::move(client)), token_(std::move(token)) {}
 
   void pass(const mcp::ProgressParams& params) {
     std::string event = mcp::write_progress(params, token_);
@@ -94,8 +96,8 @@ Result<void> read_params(Exchange& x) {
   return {};
 }
 
-// A closed constraint names the argument that it does not list. That name is the caller's own, so the record has only
-// where it stood.
+// A closed constraint names the argument that it does not list. That name is the caller's own, so
+// the record has only where it stood.
 std::string recordable_place(const Verdict& verdict) {
   if (verdict.reason != Code::constraint_closed) return verdict.at;
   return verdict.at.substr(0, verdict.at.rfind('/')) + "/?";
@@ -257,7 +259,8 @@ Task<void> Pipeline::forward(Exchange& x) {
   std::shared_ptr<ProgressRelay> relay;
   ProgressSink sink;
   if (x.progress_token && x.client_progress) {
-    relay = std::make_shared<ProgressRelay>(x.client_progress, std::string(x.progress_token->source()));
+    relay =
+        std::make_shared<ProgressRelay>(x.client_progress, std::string(x.progress_token->source()));
     sink = [relay](const mcp::ProgressParams& params) { relay->pass(params); };
   }
   UpstreamRequest request{.id = x.upstream_request,

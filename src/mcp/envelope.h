@@ -38,7 +38,8 @@ inline constexpr int kDenied = -32001;  // design section 5, "Denial"
 // The answer to initialize: our revision, tools as the only capability, the upstream's own name and
 // instructions.
 [[nodiscard]] std::string initialize_result(const ServerInfo& server);
-// An upstream's progress with the client's own token back in place; progress, total and message, and nothing else.
+// An upstream's progress with the client's own token back in place; progress, total and message,
+// and nothing else.
 [[nodiscard]] std::string write_progress(const ProgressParams& progress,
                                          std::string_view token_source);
 

@@ -52,7 +52,8 @@ Result<CallParams> read_call_params(const std::optional<json::Value>& params) {
   if (!name || name->string().empty())
     return wrong("tools/call needs the tool's name", "params.name");
   if (name->string().size() > kMaxToolName) {
-    return wrong("a tool's name may have at most " + std::to_string(kMaxToolName) + " bytes", "params.name");
+    return wrong("a tool's name may have at most " + std::to_string(kMaxToolName) + " bytes",
+                 "params.name");
   }
   return CallParams{.name = name->string(), .arguments = arguments, .meta = meta};
 }

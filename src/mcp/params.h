@@ -58,8 +58,8 @@ struct CancelledParams {
 [[nodiscard]] Result<CancelledParams> read_cancelled_params(
     const std::optional<json::Value>& params);
 
-// notifications/progress, from an upstream. We choose integer tokens. Its message reaches the client before the outcome
-// is recorded, so it is kept short.
+// notifications/progress, from an upstream. We choose integer tokens. Its message reaches the
+// client before the outcome is recorded, so it is kept short.
 inline constexpr std::size_t kMaxProgressMessage = 1024;
 struct ProgressParams {
   std::int64_t token = 0;

@@ -20,17 +20,39 @@ std::optional<Method> parse_method(std::string_view method) {
 }
 
 bool is_known_method(std::string_view method) {
-  constexpr std::array<std::string_view, 33> kNames = {
-      "initialize", "ping", "tools/list", "tools/call", "resources/list", "resources/read",
-      "resources/templates/list", "resources/subscribe", "resources/unsubscribe", "prompts/list",
-      "prompts/get", "completion/complete", "logging/setLevel", "sampling/createMessage",
-      "roots/list", "elicitation/create", "tasks/list", "tasks/get", "tasks/result", "tasks/cancel",
-      "notifications/initialized", "notifications/cancelled", "notifications/progress",
-      "notifications/message", "notifications/tools/list_changed",
-      "notifications/resources/list_changed", "notifications/resources/updated",
-      "notifications/prompts/list_changed", "notifications/roots/list_changed",
-      "notifications/elicitation/complete", "notifications/tasks/status", "server/discover",
-      "subscriptions/listen"};
+  constexpr std::array<std::string_view, 33> kNames = {"initialize",
+                                                       "ping",
+                                                       "tools/list",
+                                                       "tools/call",
+                                                       "resources/list",
+                                                       "resources/read",
+                                                       "resources/templates/list",
+                                                       "resources/subscribe",
+                                                       "resources/unsubscribe",
+                                                       "prompts/list",
+                                                       "prompts/get",
+                                                       "completion/complete",
+                                                       "logging/setLevel",
+                                                       "sampling/createMessage",
+                                                       "roots/list",
+                                                       "elicitation/create",
+                                                       "tasks/list",
+                                                       "tasks/get",
+                                                       "tasks/result",
+                                                       "tasks/cancel",
+                                                       "notifications/initialized",
+                                                       "notifications/cancelled",
+                                                       "notifications/progress",
+                                                       "notifications/message",
+                                                       "notifications/tools/list_changed",
+                                                       "notifications/resources/list_changed",
+                                                       "notifications/resources/updated",
+                                                       "notifications/prompts/list_changed",
+                                                       "notifications/roots/list_changed",
+                                                       "notifications/elicitation/complete",
+                                                       "notifications/tasks/status",
+                                                       "server/discover",
+                                                       "subscriptions/listen"};
   return std::ranges::find(kNames, method) != kNames.end();
 }
 

@@ -21,7 +21,8 @@ enum class Method { initialize, ping, tools_list, tools_call };
 // Nothing for a method that is not passed on.
 [[nodiscard]] std::optional<Method> parse_method(std::string_view method);
 
-// Whether MCP 2025-11-25 names this method: what may stand in a record's aggregate without letting a peer fill it.
+// Whether MCP 2025-11-25 names this method: what may stand in a record's aggregate without letting
+// a peer fill it.
 [[nodiscard]] bool is_known_method(std::string_view method);
 
 enum class Notification { initialized, cancelled, progress };

@@ -76,7 +76,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     explicit Input(const HttpLimits& limits) : parser(limits), buffer(kSmallBuffer, '\0') {}
     RequestParser parser;
     std::string buffer;
-    std::string_view unread;  // in buffer
+    std::string_view unread;              // in buffer
     std::optional<HttpResponse> refusal;  // what the head's check made of it
   };
 

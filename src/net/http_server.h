@@ -28,9 +28,10 @@ struct HttpServerOptions {
 
 // Runs on the loop. The request lives until the task ends.
 using HttpHandler = std::function<Task<HttpResponse>(const HttpRequest&)>;
-// Looks at a request whose head is complete before its body is read. A response ends the connection with it, so that
-// nobody fills memory with the body of a request that would be refused anyway. A request that arrives in one piece goes
-// to the handler alone, which has to check everything itself.
+// Looks at a request whose head is complete before its body is read. A response ends the connection
+// with it, so that nobody fills memory with the body of a request that would be refused anyway. A
+// request that arrives in one piece goes to the handler alone, which has to check everything
+// itself.
 using HttpHeadCheck = std::function<std::optional<HttpResponse>(const HttpRequest& head)>;
 // Makes the body and headers of an answer to a request that never reached the handler (parse
 // errors, timeouts, too many connections).

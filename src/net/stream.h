@@ -63,9 +63,10 @@ class Listener {
   [[nodiscard]] virtual const Address& address() const = 0;  // with the port that was bound
 };
 
-// TCP listeners of this process may share their port between loops (SO_REUSEPORT): listen on it as `fresh` first, then on the
-// port it got as `shared`. `fresh` fails where any process listens there already, which SO_REUSEPORT alone would let
-// pass in silence. A Unix socket's stale file is replaced only when nobody answers on it; mode 0600. Errors: io.
+// TCP listeners of this process may share their port between loops (SO_REUSEPORT): listen on it as
+// `fresh` first, then on the port it got as `shared`. `fresh` fails where any process listens there
+// already, which SO_REUSEPORT alone would let pass in silence. A Unix socket's stale file is
+// replaced only when nobody answers on it; mode 0600. Errors: io.
 enum class PortUse : std::uint8_t { fresh, shared };
 [[nodiscard]] Result<std::unique_ptr<Listener>> listen(Loop& loop, const Address& address,
                                                        PortUse use = PortUse::fresh);
