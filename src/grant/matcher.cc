@@ -356,16 +356,14 @@ Verdict Constraint::check(json::Value value, std::size_t depth, std::string& at)
     return Verdict::allow();
   }
   if (!value.is_object()) return Verdict::deny(Code::constraint_shape, at);
-  std::optional<json::Value> member;
+  const std::optional<json::Value> member = value.find(segment.name);
+  if (!member && !optional) return missing(depth, at);
   for (const json::Value child : value.children()) {
-    if (child.name() == segment.name) {
-      member = child;
-    } else if (is_ambiguous(child.name(), segment)) {
-      append_segment(at, child.name());
-      return Verdict::deny(Code::constraint_shape, at);
-    }
+    if (child.name() == segment.name || !is_ambiguous(child.name(), segment)) continue;
+    append_segment(at, child.name());
+    return Verdict::deny(Code::constraint_shape, at);
   }
-  if (!member) return optional ? Verdict::allow() : missing(depth, at);
+  if (!member) return Verdict::allow();
   append_segment(at, segment.name);
   Verdict verdict = check(*member, depth + 1, at);
   at.resize(size);
