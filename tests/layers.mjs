@@ -27,7 +27,8 @@ const libraries = [
   { include: /^g(test|mock)\//, where: /_test\.cc$|test_\w+\.h$|_testing\.h$/ },
   { include: /^net\/(loop_impl|descriptor)\.h$/, where: asio_files }, // ours, but they bring Asio
 ];
-const platform = /^([a-z_0-9]+|[a-z_0-9]+\.h|(sys|netinet|arpa|linux)\/[a-z_0-9]+\.h)$/;
+const platform =
+  /^([a-z_0-9]+|(dirent|fcntl|grp|poll|pthread|pwd|sched|signal|spawn|stdlib|unistd)\.h|(sys|netinet|arpa|linux)\/[a-z_0-9]+\.h)$/;
 
 // Words that only these files may use; test files may too where `tests` says so.
 const words = [

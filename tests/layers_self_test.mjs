@@ -111,6 +111,7 @@ const faults = [
     /^src\/net\/stream\.h:1: .*loop_impl\.h" is not allowed here/,
   ],
   ['an include that hides its target', header('#include HEADER\n'), /^src\/flow\/flow\.h:1: names no file/],
+  ['a library of one header that nobody listed', header('#include <zlib.h>\n'), /<zlib\.h> is of a library that/],
   ['a library that nobody listed', header('#include <curl/curl.h>\n'), /<curl\/curl\.h> is of a library that/],
   ['GoogleTest in the product', header('#include <gtest/gtest.h>\n'), /<gtest\/gtest\.h> is not allowed here/],
   [

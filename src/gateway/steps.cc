@@ -263,10 +263,11 @@ Task<void> Pipeline::forward(Exchange& x) {
         std::make_shared<ProgressRelay>(x.client_progress, std::string(x.progress_token->source()));
     sink = [relay](const mcp::ProgressParams& params) { relay->pass(params); };
   }
-  UpstreamRequest request{.id = x.upstream_request,
-                          .message = std::move(x.forward),
-                          .progress = std::move(sink),
-                          .cancelled = [switch_ = x.cancellation] { return switch_->cancelled(); }};
+  UpstreamRequest request{
+      .id = x.upstream_request,
+      .message = std::move(x.forward),
+      .progress = std::move(sink),
+      .cancelled = [request_switch = x.cancellation] { return request_switch->cancelled(); }};
   auto reply = co_await x.upstream->request(x.loop, std::move(request));
   if (relay) x.progress = relay->close();
   if (!reply) {
