@@ -243,7 +243,10 @@ TEST_F(PipelineTest, WithoutCountersAnUncountedCallGoesThrough) {
 }
 
 TEST_F(PipelineTest, AFailingDiskLetsNothingThrough) {
-  disk->fail_writes = true;
+  {
+    const std::lock_guard lock(disk->mutex);
+    disk->fail_writes = true;
+  }
   EXPECT_EQ(reason_of(call("read")), "ledger_unavailable");
   EXPECT_TRUE(upstream.seen.empty());
 }
