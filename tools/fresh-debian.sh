@@ -57,6 +57,8 @@ if [[ -n $keep ]]; then
   echo "fresh: keeping $scratch"
 else
   trap 'rm -rf --one-file-system "$scratch"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
 fi
 
 echo "fresh: making a minimal Debian 12"

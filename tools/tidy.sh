@@ -6,7 +6,7 @@
 # ZWINGER_TIDY_BASE names another commit. A changed header is checked through a source that includes it.
 #
 # Tests go without the static analyzer: it takes most of the time, and they run under sanitizers anyway. A file has
-# ZWINGER_TIDY_FILE_SECONDS (240); no file is begun after ZWINGER_TIDY_MINUTES (15) altogether, and those that were
+# ZWINGER_TIDY_FILE_SECONDS (240); no file is begun after ZWINGER_TIDY_MINUTES (20) altogether, and those that were
 # left out are printed. Needs build/release/compile_commands.json, which make tidy sees to.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -66,7 +66,7 @@ if ((${#files[@]} == 0)); then
   exit 0
 fi
 
-deadline=$((SECONDS + 60 * ${ZWINGER_TIDY_MINUTES:-15}))
+deadline=$((SECONDS + 60 * ${ZWINGER_TIDY_MINUTES:-20}))
 jobs=${JOBS:-$(nproc)} seconds=${ZWINGER_TIDY_FILE_SECONDS:-240} failed=0 begun=0
 for file in "${files[@]}"; do
   ((SECONDS < deadline)) || break
