@@ -44,8 +44,8 @@ struct WrapOptions {
 };
 
 // Guards one stdio server: MCP on our standard input and output. Returns when the client closes its
-// side, the process is told to stop, or the server cannot be kept alive. Errors: grant_file and
-// what kept it from starting.
+// side or the process is told to stop; a server that dies is started again meanwhile. Errors:
+// grant_file and what kept it from starting.
 [[nodiscard]] Result<void> run_wrap(const WrapOptions& options, const Environment& environment);
 
 }  // namespace zwinger::gateway
