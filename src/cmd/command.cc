@@ -18,20 +18,6 @@ namespace {
 
 constexpr std::size_t kMaxInputBytes = std::size_t{1} << 20U;
 
-// The code point that begins `text`, which is well-formed and not empty, and its length.
-std::pair<std::uint32_t, std::size_t> first_code_point(std::string_view text) {
-  const auto byte = [&](std::size_t i) {
-    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i]));
-  };
-  const std::uint32_t lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  if (lead < 0xE0) return {(lead & 0x1FU) << 6U | (byte(1) & 0x3FU), 2};
-  if (lead < 0xF0) return {(lead & 0x0FU) << 12U | (byte(1) & 0x3FU) << 6U | (byte(2) & 0x3FU), 3};
-  return {(lead & 0x07U) << 18U | (byte(1) & 0x3FU) << 12U | (byte(2) & 0x3FU) << 6U |
-              (byte(3) & 0x3FU),
-          4};
-}
-
 bool drives_a_terminal(std::uint32_t c) {
   const bool control = (c < 0x20 && c != '\n') || (c >= 0x7F && c <= 0x9F);
   const bool direction = c == 0x061C || c == 0x200E || c == 0x200F ||
@@ -69,13 +55,13 @@ std::string printable(std::string_view text) {
   std::string out;
   out.reserve(clean.size());
   for (std::string_view rest = clean; !rest.empty();) {
-    const auto [code_point, size] = first_code_point(rest);
+    const std::string_view before = rest;
+    const std::uint32_t code_point = text::take_code_point(rest);
     if (drives_a_terminal(code_point)) {
       out += fmt::format("\\u{:04x}", code_point);
     } else {
-      out += rest.substr(0, size);
+      out += before.substr(0, before.size() - rest.size());
     }
-    rest.remove_prefix(size);
   }
   return out;
 }

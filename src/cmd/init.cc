@@ -93,22 +93,12 @@ Result<void> refuse_to_overwrite(std::initializer_list<fs::path> files, bool for
   return {};
 }
 
-// Our own folder below the user's configuration is private: it holds a grant.
-Result<void> make_config_folder(const fs::path& folder) {
-  std::error_code ec;
-  if (!fs::create_directories(folder, ec) && !ec) return {};
-  if (!ec) fs::permissions(folder, fs::perms::owner_all, ec);
-  if (ec) return fail(Code::io, "cannot make the folder: " + ec.message(), folder.string());
-  return {};
-}
-
 Result<fs::path> write_policy(const Arguments& arguments, Context& context) {
   ZWINGER_TRY(fs::path directory, policy_directory(context, arguments.policy));
   const fs::path policy = directory / gateway::kPolicyFile;
   const fs::path jwks = directory / "jwks.json";
   const fs::path grant = directory / "grants" / "example.json";
   ZWINGER_CHECK_OK(refuse_to_overwrite({policy, jwks, grant}, arguments.force));
-  if (arguments.policy.empty()) ZWINGER_CHECK_OK(make_config_folder(directory.parent_path()));
   ZWINGER_TRY(const crypto::SigningKey key,
               make_dev_key(directory / "state", crypto::Algorithm::es256));
   std::error_code ec;
@@ -140,7 +130,6 @@ Result<fs::path> write_grant(const Arguments& arguments, Context& context) {
   ZWINGER_TRY(const fs::path folder, config_folder(context));
   fs::path path = folder / "grant.json";
   ZWINGER_CHECK_OK(refuse_to_overwrite({path}, arguments.force));
-  ZWINGER_CHECK_OK(make_config_folder(folder));
   json::Writer out;
   out.begin_object();
   out.key("sub").string(user_name());

@@ -6,6 +6,7 @@
 
 #include "json/writer.h"
 #include "mcp/envelope.h"
+#include "text/ascii.h"
 #include "text/url.h"
 
 namespace zwinger::gateway {
@@ -69,7 +70,7 @@ bool names_media_type(std::string_view header, std::initializer_list<std::string
     std::string type;
     for (const char c : item) {
       if (c == ' ' || c == '\t') continue;
-      type += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+      type += text::to_lower(c);
     }
     if (std::ranges::find(wanted, type) != wanted.end()) return true;
   }

@@ -89,7 +89,6 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
 
   [[nodiscard]] const std::string& id() const { return options_.config.id; }
   [[nodiscard]] std::int64_t next_id() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
-  [[nodiscard]] net::Loop& home() { return home_; }
   [[nodiscard]] const UpstreamConfig& config() const { return options_.config; }
 
   // Runs `work` on the home loop, at once where this is it.
