@@ -70,9 +70,10 @@ struct Exchange {
   bool outcome_recorded =
       false;           // the outcome leaf went with the decision leaf: nothing was forwarded
   std::string status;  // of the outcome leaf
-  std::optional<Error> failure;  // after the decision: no answer, or one that must not leave
-  std::string result;            // source text of a result, or
-  std::string error;             // of the upstream's own error
+  std::optional<Error> failure;       // after the decision: no answer, or one that must not leave
+  std::optional<mcp::Message> reply;  // the upstream's, where it gave one
+  std::string result;                 // source text of a result, or
+  std::string error;                  // of the upstream's own error
   ProgressRecord progress;
 
   [[nodiscard]] bool allowed() const { return judgement.verdict.allowed(); }

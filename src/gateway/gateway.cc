@@ -233,7 +233,6 @@ class RunningGateway {
 
 Result<void> run_gateway(const Policy& policy, const Environment& environment,
                          const std::function<void(const Ready&)>& on_ready) {
-  (void)std::signal(SIGPIPE, SIG_IGN);  // a peer that left shows as an error of the write
   raise_descriptor_limit();
   RunningGateway gateway(policy, environment);
   ZWINGER_CHECK_OK(gateway.build());

@@ -19,11 +19,6 @@ struct Overloaded : F... {
   using F::operator()...;
 };
 
-Error invalid_upstream(const Exchange& x, std::string what) {
-  return {
-      Code::upstream_invalid_message, "upstream '" + x.upstream->id() + "' " + std::move(what), {}};
-}
-
 // How we present an upstream to a principal that can reach none of its tools: as nothing but
 // ourselves.
 mcp::ServerInfo stranger_to_upstream() {
@@ -273,33 +268,32 @@ Task<void> Pipeline::forward(Exchange& x) {
   if (!reply) {
     x.status = reply.error().code == Code::cancelled ? "cancelled" : "failed";
     x.failure = std::move(reply).error();
-  } else if (reply->kind == mcp::MessageKind::error) {
+    co_return;
+  }
+  x.reply = *std::move(reply);
+  if (x.reply->kind == mcp::MessageKind::error) {
     x.status = "error";
-    x.error = reply->error->source();
+    x.error = x.reply->error->source();
   } else {
     x.status = "result";
-    x.result = reply->result->source();
+    x.result = x.reply->result->source();
   }
 }
 
 void Pipeline::filter_list(Exchange& x) const {
-  if (x.method != mcp::Method::tools_list || x.status != "result") return;
-  const auto fail_with = [&](Error error) {
-    x.status = "failed";
-    x.failure = std::move(error);
-    x.result.clear();
-  };
-  json::Limits limits;
-  limits.max_bytes = x.result.size();
-  const auto list = json::Document::parse(x.result, limits);
-  if (!list) return fail_with(invalid_upstream(x, "sent a list that cannot be read"));
-  auto filtered = mcp::filter_tools(list->root(), [&](std::string_view tool) {
+  if (x.method != mcp::Method::tools_list || x.status != "result" || !x.reply) return;
+  auto filtered = mcp::filter_tools(*x.reply->result, [&](std::string_view tool) {
     return judge_listed_tool(roles_, *x.who,
                              {.upstream = x.upstream->id(), .tool = tool, .vertical = x.vertical})
         .allowed();
   });
-  if (!filtered) return fail_with(std::move(filtered).error());
-  x.result = std::move(filtered->result);
+  if (filtered) {
+    x.result = std::move(filtered->result);
+    return;
+  }
+  x.status = "failed";
+  x.failure = std::move(filtered).error();
+  x.result.clear();
 }
 
 Task<void> Pipeline::record_outcome(Exchange& x) {

@@ -54,7 +54,6 @@ Result<Fd> own(int descriptor) {
 }  // namespace
 
 Result<void> run_wrap(const WrapOptions& options, const Environment& environment) {
-  (void)std::signal(SIGPIPE, SIG_IGN);
   ZWINGER_TRY(auto who,
               identity::load_local_grant(options.grant_file, environment.clock.unix_seconds()));
   if (!who->grant) return std::unexpected(who->grant.error());
