@@ -1,7 +1,7 @@
 // The layer test. Compares three things that must tell the same story: the order of the houses drawn in
 // docs/architecture.md, the libraries that CMake linked (build/<preset>/layers.txt, written by src/CMakeLists.txt),
-// and every #include under src/. Also keeps the short lists below: which files may use which library, throw, or read
-// the clock.
+// and every #include under src/. Also keeps the short lists below: which files may use which library, throw, read the
+// clock, start processes or threads, open sockets, and so on.
 //
 //   node tests/layers.mjs SOURCE_DIR LAYERS_TXT        prints each problem; exit 1 if there is one
 //
@@ -13,13 +13,17 @@ import { fileURLToPath } from 'node:url';
 
 // A header in angle brackets is a C++ or POSIX header, or one of these, in one of these files.
 const asio_files = /^net\/(\w+\.cc|loop_impl\.h|descriptor\.h)$/;
+// Beside crypto: TLS, certificates for its tests, and a test that forges tokens.
+const openssl_files =
+  /^(crypto\/\w+\.\w+|net\/(tls(_context)?\.cc|tls_openssl\.h|tls_test\.cc|test_certificates\.h)|identity\/golden_test\.cc)$/;
 const libraries = [
   { include: /^boost\/(asio|system)\//, where: asio_files },
   { include: /^boost\/beast\//, where: /^net\/http1_beast_test\.cc$/ }, // an oracle for our codec
   { include: /^yaml-cpp\//, where: /^json\/yaml\w*\.cc$/ },
   { include: /^re2\//, where: /^text\/\w+\.cc$/ },
   { include: /^utf8proc\.h$/, where: /^text\/\w+\.cc$/ },
-  { include: /^openssl\//, where: /^(crypto\/\w+\.\w+|identity\/golden_test\.cc)$/ }, // that test forges tokens
+  { include: /^openssl\//, where: openssl_files },
+  { include: /^netdb\.h$/, where: /^net\/resolve\.cc$/ }, // getaddrinfo blocks: on that file's threads only
   { include: /^sqlite3\.h$/, where: /^state\/\w+\.cc$/ },
   { include: /^spdlog\//, where: /^base\/log\.cc$/ },
   { include: /^CLI\//, where: /^cmd\// },
@@ -30,16 +34,91 @@ const libraries = [
 const platform =
   /^([a-z_0-9]+|(dirent|fcntl|grp|poll|pthread|pwd|sched|signal|spawn|stdlib|unistd)\.h|(sys|netinet|arpa|linux)\/[a-z_0-9]+\.h)$/;
 
-// Words that only these files may use; test files may too where `tests` says so.
+// Words that only these files may use; test files may too where `tests` says so. A function of the system is looked for
+// where it is called: not a member (x.connect), not a part of another name.
 const words = [
   { word: /\b(throw|try|catch)\b/, name: 'exceptions', tests: true, where: /^(json\/yaml\w*\.cc|cmd\/\w+\.cc)$/ },
   {
-    word: /\b(system|steady)_clock::now\b|\bclock_gettime\b/,
+    word: /\b(system|steady|high_resolution|utc|tai)_clock::now\b|\b(clock_gettime|gettimeofday|timespec_get)\b|(?<!\w)(std)?::time\s*\(/,
     name: 'the clock',
     tests: true,
     where: /^(base\/base\.cc|net\/loop\.(h|cc))$/,
   },
-  { word: /\bstd::regex\b|<regex>/, name: 'std::regex', tests: false, where: /^$/ },
+  {
+    word: /\b(adjtimex|ntp_adjtime|clock_adjtime|clock_settime|settimeofday)\b/,
+    name: 'the state of the clock',
+    tests: false,
+    where: /^cmd\/doctor_host\.cc$/, // asks whether somebody keeps it
+  },
+  {
+    word: /\b(random_device|mt19937(_64)?|minstd_rand0?|default_random_engine|getrandom|getentropy|RAND_(priv_)?bytes)\b|(?<![\w.>])s?rand(om|48)?\s*\(/,
+    name: 'a source of randomness',
+    tests: true,
+    where: /^base\/base\.cc$/,
+  },
+  { word: /\bstd::w?regex\b|<regex>/, name: 'std::regex', tests: false, where: /^$/ },
+  {
+    word: /\b(RE2|re2::|regcomp|regexec|pcre2?_\w+|hs_(compile|scan)\w*)/,
+    name: 'a regex engine',
+    tests: false,
+    where: /^text\/\w+\.(cc|h)$/,
+  },
+  {
+    word: /(?<![\w.>])(v?fork|posix_spawnp?|popen|clone3?|exec[vl]p?e?|execveat|fexecve|system|daemon)\s*\(|\bSYS_(clone3?|v?fork|execve(at)?)\b/,
+    name: 'starting a process',
+    tests: true,
+    where: /^net\/process\.cc$/,
+  },
+  {
+    word: /(?<!\w)::(socket(pair)?|connect|bind|listen|accept4?|send(to|m?msg)?|recv(from|m?msg)?)\s*\(|(?<![\w.>:])(socketpair|accept4|sendto|recvfrom|sendm?msg|recvm?msg)\s*\(/,
+    name: 'a socket of its own',
+    tests: true,
+    where: /^net\/stream\.cc$/,
+  },
+  {
+    word: /\b(getaddrinfo|getnameinfo|gethostbyname2?|res_n?(query|search))\b/,
+    name: 'name resolution',
+    tests: true,
+    where: /^net\/resolve\.cc$/,
+  },
+  {
+    word: /\bSOCK_(RAW|PACKET)\b|\b[AP]F_(PACKET|NETLINK|ALG|XDP|VSOCK|BLUETOOTH)\b/,
+    name: 'a raw socket',
+    tests: false,
+    where: /^$/,
+  },
+  {
+    word: /\b(secure_)?getenv\b|\b(set|put|unset|clear)env\b|\benviron\b/,
+    name: 'the environment',
+    tests: true,
+    where: /^(cmd\/main|gateway\/stdio_upstream)\.cc$/,
+  },
+  { word: /\bdl(m?open|v?sym)\b|\bPROT_EXEC\b/, name: 'code that was not linked', tests: false, where: /^$/ },
+  {
+    // Types that only name one are no thread.
+    word: /\bstd::(j?thread\b(?!::(id|hardware_concurrency)\b)|async\b)|\b(pthread|thrd)_create\b/,
+    name: 'a thread',
+    tests: true,
+    where: /^(net\/resolve|state\/async_store|ledger\/ledger|gateway\/gateway)\.cc$/,
+  },
+  {
+    word: /(?<![\w.>])syscall\s*\(/,
+    name: 'a system call by number', // it would pass by every other line of this list
+    tests: true,
+    where: /^(net\/process|net\/proc_table|cmd\/doctor_host)\.cc$/,
+  },
+  {
+    word: /\b(mem(cpy|move|set|ccpy)|bcopy|bzero)\b/,
+    name: 'copying raw memory', // spans and std::copy know their lengths
+    tests: true,
+    where: /^(net\/(stream|tls|watch)|identity\/token_verifier|text\/utf8)\.cc$/,
+  },
+  {
+    word: /(?<![\w.>])(st[pr]n?cpy|strn?cat|strtok(_r)?|v?sn?printf|gets|v?[fs]?scanf|alloca)\s*\(/,
+    name: 'an old string function',
+    tests: false,
+    where: /^$/,
+  },
 ];
 
 // "base -> {a b} -> c (v: base..a only)" to the set of folders that each folder may use.

@@ -38,6 +38,28 @@ function problems_with(changes) {
 
 test('a tree in order has no problem', () => assert.deepEqual(problems_with({}), []));
 
+test('what only looks like such a word is no finding', () =>
+  assert.deepEqual(
+    problems_with({
+      'src/flow/flow.h': [
+        'std::thread::id id; unsigned n = std::thread::hardware_concurrency();',
+        'auto a = loop.connect(x), b = net::connect(y), c = Codec::bind(z), d = std::bind(f, 1);',
+        'int fork_child(); int my_system(int); auto e = that->clone(); int posix = operand(3);',
+        'auto f = std::time_t(0); int check_time(int); auto g = boost::system::error_code();',
+        'Context environment; std::string text = brand(1); // ::fork() std::getenv memcpy',
+      ].join('\n'),
+    }),
+    [],
+  ));
+
+test('tests may do what the product may not, where that is said', () =>
+  assert.deepEqual(
+    problems_with({
+      'src/flow/flow_test.cc': 'std::jthread t; auto p = ::fork(), s = ::socket(1, 2, 3); auto e = std::getenv("X");\n',
+    }),
+    [],
+  ));
+
 test('the order line says who may use whom', () => {
   const allowed = parse_order(order);
   assert.deepEqual([...allowed.get('grant')], ['base', 'json']);
@@ -123,6 +145,50 @@ const faults = [
     'an engine that reads the clock',
     header('auto t = std::chrono::system_clock::now();\n'),
     /the clock may not be used here/,
+  ],
+  [
+    'asking how the clock is kept',
+    { 'src/flow/flow_test.cc': 'int f() { return ::adjtimex(nullptr); }\n' },
+    /the state of the clock may not be used here/,
+  ],
+  ['randomness that nobody passed in', header('std::random_device device;\n'), /a source of randomness may not be used/],
+  [
+    'a regex engine outside text',
+    { 'src/flow/flow_test.cc': 'regex_t r; int f() { return regcomp(&r, "a", 0); }\n' },
+    /a regex engine may not be used here/,
+  ],
+  ...['::fork()', 'posix_spawn(0)', 'std::system("x")', 'popen("x", "r")', '::execve(0, 0, 0)', '(void)SYS_clone3'].map(
+    (call) => [`a process that is started by ${call}`, header(`auto f() { return ${call}; }\n`), /starting a process may/],
+  ),
+  ...['::socket(1, 2, 3)', '::connect(0, 0, 0)', '::bind(0, 0, 0)', 'accept4(0, 0, 0, 0)', '::send(0, 0, 0, 0)'].map(
+    (call) => [`a socket that is used by ${call}`, header(`auto f() { return ${call}; }\n`), /a socket of its own may/],
+  ),
+  ['a name that is resolved', header('auto f() { return ::getaddrinfo(0, 0, 0, 0); }\n'), /name resolution may not/],
+  ...['SOCK_RAW', 'AF_PACKET', 'AF_NETLINK'].map((word) => [
+    `a raw socket, even in a test: ${word}`,
+    { 'src/flow/flow_test.cc': `int f() { return ${word}; }\n` },
+    /a raw socket may not be used here/,
+  ]),
+  ['who reads the environment', header('auto f() { return std::getenv("HOME"); }\n'), /the environment may not be/],
+  ['who walks the environment', header('auto f() { return environ; }\n'), /the environment may not be used here/],
+  [
+    'a library that is loaded at run time, even in a test',
+    { 'src/flow/flow_test.cc': 'auto f() { return ::dlopen("x.so", 0); }\n' },
+    /code that was not linked may not be used here/,
+  ],
+  ...['std::thread t;', 'std::jthread t;', 'auto f = std::async(g);', 'int i = pthread_create(0, 0, 0, 0);'].map(
+    (line) => [`a thread: ${line}`, header(line + '\n'), /a thread may not be used here/],
+  ),
+  [
+    'a system call by number',
+    header('auto f() { return ::syscall(1); }\n'),
+    /a system call by number may not be used here/,
+  ],
+  ['raw memory', header('auto f() { std::memcpy(a, b, 3); }\n'), /copying raw memory may not be used here/],
+  [
+    'an old string function, even in a test',
+    { 'src/flow/flow_test.cc': 'int f() { return std::sprintf(a, "x"); }\n' },
+    /an old string function may not be used here/,
   ],
   ['std::regex, even in a test', { 'src/flow/flow_test.cc': 'std::regex r;\n' }, /std::regex may not be used here/],
   ['a page without the order', { 'docs/architecture.md': '# Picture\n' }, /no fenced block/],

@@ -27,6 +27,7 @@ packages=(
   lld-19
   llvm-19 # llvm-ar, llvm-ranlib, llvm-symbolizer
   make
+  mandoc # a test has it look at the manual pages
   ninja-build
   pkg-config
   procps # a test lists the processes that are left

@@ -107,6 +107,12 @@ async function start() {
 
 // --- one step --------------------------------------------------------------------------------------------
 
+// The messages of an answer: one in JSON, or a stream of events where the server says something before its answer.
+function messagesOf(text) {
+  const data = text.startsWith("{") ? [text] : text.split("\n").filter((line) => line.startsWith("data: {")).map((line) => line.slice(6));
+  return data.map((message) => JSON.parse(message));
+}
+
 // Connects with a token of its own, as a fresh agent would, and gives {verdict, said, call}.
 async function perform(step, endpoints) {
   const [upstream, tool] = step.list ? [step.list] : step.call.split("/");
@@ -114,7 +120,7 @@ async function perform(step, endpoints) {
   const spy = async (url, init) => {
     const response = await fetch(url, init);
     if (init.method === "POST" && response.status !== 202) {
-      const body = await response.clone().json().catch(() => ({}));
+      const body = messagesOf(await response.clone().text()).find((message) => message.error) ?? {};
       last = { status: response.status, call: response.headers.get("zwinger-call-id"), reason: body.error?.data?.reason ?? body.error?.reason };
     }
     return response;

@@ -49,7 +49,9 @@ std::string as_text(const gateway::Policy& policy, const std::vector<identity::I
   };
   std::vector<std::string> lines;
   lines.reserve(policy.listeners.size());
-  for (const net::Address& address : policy.listeners) lines.push_back(address.to_string());
+  for (const gateway::ListenerConfig& listener : policy.listeners) {
+    lines.push_back(listener.address.to_string() + (listener.tls ? ", TLS" : ""));
+  }
   section("listeners", lines, "none: for 'zwinger wrap' and 'zwinger replay' only");
 
   lines.clear();
@@ -63,9 +65,16 @@ std::string as_text(const gateway::Policy& policy, const std::vector<identity::I
   lines.clear();
   for (const auto& [id, upstream] : policy.upstreams) {
     lines.push_back(fmt::format("{}, vertical {}: {}", id, upstream.vertical,
-                                fmt::join(upstream.command, " ")));
+                                upstream.is_stdio()
+                                    ? fmt::format("{}", fmt::join(upstream.command, " "))
+                                    : upstream.endpoint.url));
   }
   section("upstreams", lines, "none");
+  lines.clear();
+  for (const auto& [id, server] : policy.virtual_servers) {
+    lines.push_back(fmt::format("{}: {}", id, fmt::join(server.upstreams, " ")));
+  }
+  if (!lines.empty()) section("virtual", lines, "");
   section("roles", policy.role_names, "none: every grant will be refused as role_unknown");
 
   lines.clear();
@@ -100,7 +109,9 @@ std::string as_json(const gateway::Policy& policy, const std::vector<identity::I
   out.key("digest").string(policy.digest);
   out.key("stateDir").string(policy.state_dir.string());
   out.key("listeners").begin_array();
-  for (const net::Address& address : policy.listeners) out.string(address.to_string());
+  for (const gateway::ListenerConfig& listener : policy.listeners) {
+    out.string(listener.address.to_string());
+  }
   out.end_array();
   out.key("issuers").begin_array();
   for (const identity::Issuer& issuer : issuers) {
@@ -116,7 +127,11 @@ std::string as_json(const gateway::Policy& policy, const std::vector<identity::I
   out.key("upstreams").begin_object();
   for (const auto& [id, upstream] : policy.upstreams) {
     out.key(id).begin_object().key("vertical").string(upstream.vertical);
-    strings(out, "command", upstream.command);
+    if (upstream.is_stdio()) {
+      strings(out, "command", upstream.command);
+    } else {
+      out.key("url").string(upstream.endpoint.url);
+    }
     out.end_object();
   }
   out.end_object();

@@ -17,21 +17,34 @@ class Options::Impl {
  public:
   explicit Impl(CLI::App& the_app) : app(the_app) {}
   CLI::App& app;
+  std::vector<Option> declared;
   std::vector<std::string>* rest = nullptr;
 };
 
-void Options::flag(const std::string& names, bool& into, const std::string& doc) {
-  impl_.app.add_flag(names, into, doc);
+void Options::flag(const std::string& name, bool& into, const std::string& doc) {
+  impl_.app.add_flag(name, into, doc);
+  impl_.declared.push_back({.kind = Option::Kind::flag,
+                            .name = name,
+                            .type = {},
+                            .doc = doc,
+                            .choices = {},
+                            .required = false});
 }
 
-void Options::text(const std::string& names, std::string& into, const std::string& type,
+void Options::text(const std::string& name, std::string& into, const std::string& type,
                    const std::string& doc, bool required) {
-  impl_.app.add_option(names, into, doc)->type_name(type)->required(required);
+  impl_.app.add_option(name, into, doc)->type_name(type)->required(required);
+  impl_.declared.push_back({.kind = Option::Kind::text,
+                            .name = name,
+                            .type = type,
+                            .doc = doc,
+                            .choices = {},
+                            .required = required});
 }
 
-void Options::number(const std::string& names, std::optional<std::int64_t>& into,
+void Options::number(const std::string& name, std::optional<std::int64_t>& into,
                      const std::string& doc, std::int64_t least, std::int64_t most) {
-  impl_.app.add_option(names, into, doc)
+  impl_.app.add_option(name, into, doc)
       ->type_name("NUMBER")
       ->check([least, most](const std::string& text) -> std::string {
         std::int64_t value = 0;
@@ -40,39 +53,61 @@ void Options::number(const std::string& names, std::optional<std::int64_t>& into
         if (whole && value >= least && value <= most) return {};
         return fmt::format("{} is not a whole number from {} to {}", text, least, most);
       });
+  impl_.declared.push_back({.kind = Option::Kind::number,
+                            .name = name,
+                            .type = "NUMBER",
+                            .doc = doc,
+                            .choices = {},
+                            .required = false});
 }
 
-void Options::choice(const std::string& names, std::string& into,
+void Options::choice(const std::string& name, std::string& into,
                      const std::vector<std::string>& among, const std::string& doc) {
-  impl_.app.add_option(names, into, doc)
-      ->type_name(fmt::format("{}", fmt::join(among, "|")))
-      ->check(CLI::IsMember(among));
+  const std::string type = fmt::format("{}", fmt::join(among, "|"));
+  impl_.app.add_option(name, into, doc)->type_name(type)->check(CLI::IsMember(among));
+  impl_.declared.push_back({.kind = Option::Kind::choice,
+                            .name = name,
+                            .type = type,
+                            .doc = doc,
+                            .choices = among,
+                            .required = false});
 }
 
-void Options::list(const std::string& names, std::vector<std::string>& into,
-                   const std::string& type, const std::string& doc, bool required) {
-  CLI::Option* option = impl_.app.add_option(names, into, doc)->type_name(type)->required(required);
-  if (names.starts_with('-')) option->allow_extra_args(false);
+void Options::list(const std::string& name, std::vector<std::string>& into, const std::string& type,
+                   const std::string& doc, bool required) {
+  CLI::Option* option = impl_.app.add_option(name, into, doc)->type_name(type)->required(required);
+  if (name.starts_with('-')) option->allow_extra_args(false);
+  impl_.declared.push_back({.kind = Option::Kind::list,
+                            .name = name,
+                            .type = type,
+                            .doc = doc,
+                            .choices = {},
+                            .required = required});
 }
 
-void Options::rest(std::vector<std::string>& into) { impl_.rest = &into; }
+void Options::rest(std::vector<std::string>& into) {
+  impl_.rest = &into;
+  impl_.declared.push_back({.kind = Option::Kind::rest,
+                            .name = "-- COMMAND [ARGUMENT...]",
+                            .type = {},
+                            .doc = "The program to run, and what it is given",
+                            .choices = {},
+                            .required = true});
+}
 
 namespace {
 
 std::vector<Command> all_commands() {
-  return {up_command(),         gateway_command(),     wrap_command(),         init_command(),
-          check_command(),      replay_command(),      token_keygen_command(), token_mint_command(),
-          token_show_command(), ledger_show_command(), codes_command(),        reference_command(),
+  return {up_command(),         gateway_command(),    wrap_command(),        init_command(),
+          check_command(),      eval_command(),       replay_command(),      token_keygen_command(),
+          token_mint_command(), token_show_command(), ledger_show_command(), doctor_command(),
+          codes_command(),      completion_command(), man_command(),         reference_command(),
           version_command()};
 }
 
-struct Group {
-  std::string_view name;
-  std::string_view summary;
-};
 constexpr std::array kGroups = {
-    Group{.name = "token", .summary = "Make and read development tokens"},
-    Group{.name = "ledger", .summary = "Read the record"}};
+    CommandGroup{.name = "token", .summary = "Make and read development tokens"},
+    CommandGroup{.name = "ledger", .summary = "Read the record"}};
 
 constexpr std::string_view kFirstSteps =
     "Zwinger stands between an MCP client and its servers and lets through what a grant covers.\n"
@@ -133,9 +168,7 @@ int parse_and_run(std::span<const std::string> words, std::optional<std::vector<
   const std::vector<Command> commands = all_commands();
   if (!check_words(words, commands, context)) return kUsage;
 
-  CLI::App top(
-      "Zwinger stands between an MCP client and its servers and lets through what a grant covers.",
-      "zwinger");
+  CLI::App top(std::string(kProgramSummary), "zwinger");
   top.require_subcommand(1);
   top.footer("Each command has a --help of its own, with an example.");
   std::vector<Declared> declared;
@@ -147,8 +180,9 @@ int parse_and_run(std::span<const std::string> words, std::optional<std::vector<
       CLI::App*& of_group = groups[group];
       if (of_group == nullptr) {
         of_group = top.add_subcommand(
-            group, std::string(
-                       std::ranges::find(kGroups, std::string_view(group), &Group::name)->summary));
+            group,
+            std::string(
+                std::ranges::find(kGroups, std::string_view(group), &CommandGroup::name)->summary));
         of_group->require_subcommand(1);
       }
       parent = of_group;
@@ -182,6 +216,21 @@ int parse_and_run(std::span<const std::string> words, std::optional<std::vector<
 }
 
 }  // namespace
+
+std::vector<DescribedCommand> describe_commands() {
+  std::vector<DescribedCommand> out;
+  for (const Command& command : all_commands()) {
+    if (command.hidden) continue;
+    CLI::App app;
+    Options::Impl impl(app);
+    Options options(impl);
+    (void)command.declare(options);
+    out.push_back({.command = command, .options = std::move(impl.declared)});
+  }
+  return out;
+}
+
+std::span<const CommandGroup> command_groups() { return kGroups; }
 
 int run_command(std::span<const std::string> arguments, Context& context) {
   if (arguments.empty()) {

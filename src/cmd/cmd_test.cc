@@ -105,10 +105,23 @@ TEST_F(CmdTest, NothingSaysWhatToDoFirst) {
 }
 
 TEST_F(CmdTest, EveryCommandHasHelpWithAnExample) {
-  const std::vector<std::vector<std::string>> commands = {
-      {"up"},     {"gateway"},         {"wrap"},          {"init"},          {"check"},
-      {"replay"}, {"token", "keygen"}, {"token", "mint"}, {"token", "show"}, {"ledger", "show"},
-      {"codes"},  {"reference"},       {"version"}};
+  const std::vector<std::vector<std::string>> commands = {{"up"},
+                                                          {"gateway"},
+                                                          {"wrap"},
+                                                          {"init"},
+                                                          {"check"},
+                                                          {"replay"},
+                                                          {"token", "keygen"},
+                                                          {"token", "mint"},
+                                                          {"token", "show"},
+                                                          {"ledger", "show"},
+                                                          {"codes"},
+                                                          {"reference"},
+                                                          {"version"},
+                                                          {"doctor"},
+                                                          {"eval"},
+                                                          {"completion"},
+                                                          {"man"}};
   const std::string all = run({"--help"}).out;
   for (std::vector<std::string> words : commands) {
     const std::string name = fmt::format("{}", fmt::join(words, " "));
@@ -265,10 +278,114 @@ TEST_F(CmdTest, LocalGrantIsPrivateAndAllowsWhatWasNamed) {
   EXPECT_EQ((*identity::load_local_grant(path.string(), kNow))->principal.expires, kNow + kDay);
 }
 
+// What the local grant says of one item of an upstream.
+class LocalGrantTest : public CmdTest {
+ protected:
+  void init(std::vector<std::string> words) {
+    words.insert(words.begin(), {"init", "--force"});
+    const Outcome outcome = run(words);
+    ASSERT_EQ(outcome.code, kOk) << outcome.err;
+    const auto who =
+        identity::load_local_grant((home_ / ".config/zwinger/grant.json").string(), kNow);
+    ASSERT_TRUE(who) << who.error().to_string();
+    ASSERT_TRUE((*who)->grant);
+    grant_ = *(*who)->grant;
+  }
+  [[nodiscard]] bool allows(grant::Scope scope) const {
+    return grant_->evaluate_scope(roles_, scope).allowed();
+  }
+  [[nodiscard]] bool tool(std::string_view upstream, std::string_view name) const {
+    return grant_
+        ->evaluate_tool(roles_,
+                        {.upstream = upstream, .tool = name, .vertical = grant::kSharedVertical})
+        .allowed();
+  }
+  [[nodiscard]] bool resource(std::string_view upstream, std::string_view uri) const {
+    return grant_
+        ->evaluate_resource(roles_,
+                            {.upstream = upstream, .uri = uri, .vertical = grant::kSharedVertical})
+        .allowed();
+  }
+  [[nodiscard]] bool prompt(std::string_view upstream, std::string_view name) const {
+    return grant_
+        ->evaluate_prompt(roles_,
+                          {.upstream = upstream, .name = name, .vertical = grant::kSharedVertical})
+        .allowed();
+  }
+
+  std::shared_ptr<const grant::Grant> grant_;
+  grant::RoleTable roles_{grant::RolesDoNotRestrict{}};
+};
+
+TEST_F(LocalGrantTest, AWholeServerIsAllThatItHas) {
+  init({"--allow", "server/*"});
+  for (const grant::Scope scope :
+       {grant::Scope::tools_list, grant::Scope::tools_call, grant::Scope::resources_list,
+        grant::Scope::resources_read, grant::Scope::resources_subscribe, grant::Scope::prompts_list,
+        grant::Scope::prompts_get, grant::Scope::completion}) {
+    EXPECT_TRUE(allows(scope)) << to_string(scope);
+  }
+  EXPECT_FALSE(allows(grant::Scope::sandbox_exec));
+  EXPECT_TRUE(tool("server", "write_file"));
+  EXPECT_TRUE(prompt("server", "summary"));
+  for (const char* uri :
+       {"file:///a/b", "file:///", "file:///a/", "demo://resource/x", "demo://resource", "demo://",
+        "custom:opaque", "custom:a/", "custom:a/b", "custom:/", "https://h/p?q=1#f",
+        "https://h:8080/?q", "demo://resource/text/{id}", "urn:isbn:0451450523"}) {
+    EXPECT_TRUE(resource("server", uri)) << uri;
+  }
+  for (const char* uri : {"file:///a/../b", "relative", "http://u@h/"}) {
+    EXPECT_FALSE(resource("server", uri)) << uri << " is none that a grant can name";
+  }
+  EXPECT_FALSE(tool("other", "write_file"));
+  EXPECT_FALSE(resource("other", "file:///a/b"));
+  EXPECT_FALSE(prompt("other", "summary"));
+}
+
+TEST_F(LocalGrantTest, EveryServerIsAllThatEachHas) {
+  init({"--allow", "*/*"});
+  EXPECT_TRUE(tool("server", "write_file"));
+  EXPECT_TRUE(resource("other", "file:///a/b"));
+  EXPECT_TRUE(prompt("other", "summary"));
+}
+
+TEST_F(LocalGrantTest, NarrowerGlobsAllowToolsOnly) {
+  init({"--allow", "server/read_*"});
+  EXPECT_TRUE(tool("server", "read_file"));
+  EXPECT_FALSE(allows(grant::Scope::resources_list));
+  EXPECT_FALSE(allows(grant::Scope::prompts_list));
+  EXPECT_FALSE(allows(grant::Scope::completion));
+  EXPECT_FALSE(resource("server", "file:///a/b"));
+  EXPECT_FALSE(prompt("server", "summary"));
+}
+
+TEST_F(LocalGrantTest, ResourcesAndPromptsHaveGlobsOfTheirOwn) {
+  init({"--allow", "server/read_*", "--allow-resources", "server/file:///data/**",
+        "--allow-prompts", "server/sum*"});
+  EXPECT_TRUE(tool("server", "read_file"));
+  EXPECT_TRUE(allows(grant::Scope::resources_read));
+  EXPECT_TRUE(resource("server", "file:///data/a/b"));
+  EXPECT_FALSE(resource("server", "file:///etc/passwd"));
+  EXPECT_TRUE(prompt("server", "summary"));
+  EXPECT_FALSE(prompt("server", "other"));
+  EXPECT_TRUE(allows(grant::Scope::completion));
+
+  init({"--allow-resources", "server/demo://**"});
+  EXPECT_TRUE(resource("server", "demo://x"));
+  EXPECT_FALSE(allows(grant::Scope::tools_list));
+  EXPECT_FALSE(allows(grant::Scope::prompts_list));
+}
+
 TEST_F(CmdTest, LocalGrantWithAUselessGlobIsNotWritten) {
-  for (const char* glob : {"*", "server", "server/[a-z]", ""}) {
+  for (const char* glob : {"*", "server", "server/[a-z]", "Server/*", ""}) {
     EXPECT_EQ(run({"init", "--allow", glob}).code, kUsage) << glob;
   }
+  for (const char* glob : {"server/data", "file:///data/**", "server", ""}) {
+    const Outcome outcome = run({"init", "--allow-resources", glob});
+    EXPECT_EQ(outcome.code, kUsage) << glob;
+    EXPECT_TRUE(outcome.err.contains("--allow-resources")) << outcome.err;
+  }
+  EXPECT_EQ(run({"init", "--allow-prompts", "summary"}).code, kUsage);
   EXPECT_FALSE(fs::exists(home_ / ".config/zwinger/grant.json"));
 }
 
@@ -342,7 +459,7 @@ TEST_F(TokenTest, WhatCouldNotBeUsedIsNotMinted) {
        {Case{"emma", "{", Code::json_syntax}, Case{"emma", "[]", Code::grant_invalid},
         Case{"emma", "null", Code::grant_missing},
         Case{"emma", R"({"scope":"tools:call"})", Code::grant_invalid},
-        Case{"emma", R"({"budget":{"maxCalls":1}})", Code::grant_unsupported},
+        Case{"emma", R"({"hours":{"from":9,"to":17}})", Code::grant_unsupported},
         Case{"", "{}", Code::token_claims}}) {
     const Outcome outcome =
         run_here({"token", "mint", "--subject", each.subject, "--grant", "-"}, each.grant);
@@ -482,6 +599,249 @@ TEST_F(CmdTest, ReplayWithAPolicyUsesItsRoles) {
   const Outcome broken = run_here({"replay", "-"}, session);
   EXPECT_EQ(broken.code, kUsage);
   EXPECT_TRUE(broken.out.empty()) << "never judged without the policy that was asked for";
+}
+
+// --- eval
+// ---------------------------------------------------------------------------------------------
+
+class EvalTest : public CmdTest {
+ protected:
+  EvalTest() {
+    write(
+        grant_,
+        R"({"sub": "emma", "exp": 1900000000, "atr": {"role": "operator",)"
+        R"("scope": ["tools:call", "tools:list", "resources:read", "prompts:get"],)"
+        R"("toolsInScope": ["bank/*"], "toolsOutOfScope": ["bank/close_*"],)"
+        R"("resourcesInScope": {"bank": ["file:///data/**"]},)"
+        R"("promptsInScope": {"bank": ["month_*"]},)"
+        R"("toolConstraints": {"bank/send": {"args": {"/amount": {"max": 500}}, "maxCalls": 1}}}})");
+  }
+  Outcome eval(std::vector<std::string> more, const std::string& input = {}) {
+    more.insert(more.begin(), {"eval", "--grant", grant_.string(), "--upstream", "bank"});
+    return run(more, input);
+  }
+  fs::path grant_ = home_ / "grant.json";
+};
+
+TEST_F(EvalTest, ShowsEachStageAndEachRule) {
+  const Outcome allowed = eval({"--tool", "send", "--arguments", R"({"amount": 5})"});
+  EXPECT_EQ(allowed.code, kOk) << allowed.err;
+  EXPECT_EQ(
+      allowed.err,
+      "zwinger: without --policy roles do not restrict and every upstream counts as shared\n");
+  for (const char* line :
+       {"identity   allow        emma, a local grant\n", "route      allow        upstream bank\n",
+        "protocol   allow        tools/call\n", "grant      allow        bank/send\n",
+        "  ok  role                   roles do not restrict here\n",
+        "  ok  toolsInScope           bank/* matches bank/send\n",
+        "  ok  toolConstraints        entry bank/send\n",
+        "    ok  /amount                max 500\n",
+        "        count                  bank/send: one more of at most 1, then it is max_calls\n",
+        "\nallowed: ok\n"}) {
+    EXPECT_TRUE(allowed.out.contains(line)) << line << "\n" << allowed.out;
+  }
+
+  const Outcome denied = eval({"--tool", "send", "--arguments", R"({"amount": 501})"});
+  EXPECT_EQ(denied.code, kNo) << denied.err;
+  for (const char* line :
+       {"  no  toolConstraints        entry bank/send: constraint_max at /amount\n",
+        "    no  /amount                max 500: constraint_max at /amount\n",
+        "state      not reached",
+        "\ndenied: constraint_max at /amount, by grant\n"
+        "  An argument is above its maximum, or not an exact number.\n"}) {
+    EXPECT_TRUE(denied.out.contains(line)) << line << "\n" << denied.out;
+  }
+}
+
+TEST_F(EvalTest, AsksForResourcesPromptsAndMethods) {
+  EXPECT_EQ(eval({"--resource", "file:///data/a"}).code, kOk);
+  EXPECT_TRUE(eval({"--resource", "file:///etc/passwd"})
+                  .out.contains("denied: resource_not_in_scope at bank/file:///etc/passwd"));
+  EXPECT_TRUE(eval({"--resource", "file:///data/a", "--method", "resources/subscribe"})
+                  .out.contains("denied: scope_missing"));
+  EXPECT_EQ(eval({"--prompt", "month_end", "--arguments", R"({"year": "2026"})"}).code, kOk);
+  EXPECT_TRUE(eval({"--prompt", "month_end", "--method", "completion/complete"})
+                  .out.contains("denied: scope_missing"));
+  for (const char* method : {"tools/list", "ping", "initialize", "logging/setLevel"}) {
+    EXPECT_EQ(eval({"--method", method}).code, kOk) << method;
+  }
+  EXPECT_TRUE(eval({"--method", "prompts/list"}).out.contains("lacks prompts:list"));
+  EXPECT_TRUE(
+      eval({"--method", "sampling/createMessage"}).out.contains("denied: method_not_supported"));
+  EXPECT_EQ(eval({"--method", "tasks/get", "--tool", "send"}).code, kOk);
+  EXPECT_TRUE(eval({"--method", "tasks/result", "--tool", "close_account"})
+                  .out.contains("denied: tool_out_of_scope"));
+}
+
+TEST_F(EvalTest, TakesAWholeRequestAndFiles) {
+  const std::string call =
+      R"({"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"send",)"
+      R"("arguments":{"amount":501}}})";
+  EXPECT_TRUE(eval({"--exchange", "-"}, call).out.contains("denied: constraint_max at /amount"));
+  write(home_ / "call.json", call);
+  EXPECT_EQ(eval({"--exchange", (home_ / "call.json").string()}).code, kNo);
+  write(home_ / "arguments.json", "{\n  \"amount\": 1\n}\n");
+  EXPECT_EQ(eval({"--tool", "send", "--arguments", "@" + (home_ / "arguments.json").string()}).code,
+            kOk);
+  EXPECT_EQ(
+      run({"eval", "--grant", "-", "--upstream", "bank", "--tool", "read"}, read(grant_)).code,
+      kOk);
+  const std::string task =
+      R"({"jsonrpc":"2.0","id":7,"method":"tasks/get","params":{"taskId":"x"}})";
+  EXPECT_EQ(eval({"--exchange", "-"}, task).code, kUsage);
+  EXPECT_EQ(eval({"--exchange", "-", "--tool", "send"}, task).code, kOk);
+}
+
+TEST_F(EvalTest, JsonHoldsTheSame) {
+  const Outcome outcome =
+      eval({"--tool", "send", "--arguments", R"({"amount": 501})", "--json", "--at", "1850000000"});
+  EXPECT_EQ(outcome.code, kNo);
+  const auto json = json::Document::parse(outcome.out);
+  ASSERT_TRUE(json) << outcome.out;
+  const json::Value root = json->root();
+  EXPECT_EQ(root.find("verdict")->string(), "deny");
+  EXPECT_EQ(root.find("reason")->string(), "constraint_max");
+  EXPECT_EQ(root.find("at")->string(), "/amount");
+  EXPECT_EQ(root.find("stage")->string(), "grant");
+  EXPECT_EQ(root.find("meaning")->string(),
+            "An argument is above its maximum, or not an exact number.");
+  EXPECT_EQ(root.find("signature")->string(), "none");
+  EXPECT_EQ(root.find("now")->integer(), 1'850'000'000);
+  const json::Value stages = *root.find("stages");
+  ASSERT_EQ(stages.size(), 5U);
+  const auto stage = [&stages](std::ptrdiff_t index) {
+    return *std::next(stages.children().begin(), index);
+  };
+  EXPECT_EQ(stage(0).find("verdict")->string(), "allow");
+  EXPECT_EQ(stage(3).find("stage")->string(), "grant");
+  EXPECT_TRUE(std::ranges::any_of(stage(3).find("rules")->children(), [](json::Value rule) {
+    return rule.find("rule")->string() == "toolConstraints" &&
+           rule.find("reason")->string() == "constraint_max" && rule.find("decides")->boolean();
+  }));
+  EXPECT_FALSE(stage(4).find("reached")->boolean());
+  EXPECT_FALSE(stage(4).find("verdict"));
+}
+
+TEST_F(EvalTest, TimeIsNowOrWhatWasSaid) {
+  EXPECT_TRUE(eval({"--tool", "read", "--at", "1900000000"}).out.contains("denied: grant_expired"));
+  clock_.set(1'900'000'000);
+  EXPECT_EQ(eval({"--tool", "read"}).code, kNo);
+  EXPECT_EQ(eval({"--tool", "read", "--at", "1899999999"}).code, kOk);
+}
+
+TEST_F(EvalTest, APolicyRestrictsByRoleAndKnowsItsUpstreams) {
+  ASSERT_EQ(run_here({"init"}).code, kOk);
+  const Outcome nowhere = eval({"--policy", policy_.string(), "--tool", "read"});
+  EXPECT_EQ(nowhere.code, kNo);
+  EXPECT_TRUE(nowhere.err.empty()) << nowhere.err;
+  EXPECT_TRUE(nowhere.out.contains("denied: upstream_unknown, by route")) << nowhere.out;
+  write(grant_, R"({"sub":"emma","exp":1900000000,"jti":"j","atr":{"role":"operator",)"
+                R"("scope":["tools:call"],"toolsInScope":["everything/*"]}})");
+  const Outcome allowed = run({"eval", "--policy", policy_.string(), "--grant", grant_.string(),
+                               "--upstream", "everything", "--tool", "echo"});
+  EXPECT_EQ(allowed.code, kOk) << allowed.out;
+  EXPECT_TRUE(allowed.out.contains("the policy defines 'operator'")) << allowed.out;
+  EXPECT_TRUE(allowed.out.contains("role.toolsInScope      everything/* matches everything/echo"))
+      << allowed.out;
+  write(policy_ / "zwinger.yaml", "nonsense");
+  const Outcome broken = eval({"--policy", policy_.string(), "--tool", "read"});
+  EXPECT_EQ(broken.code, kUsage);
+  EXPECT_TRUE(broken.out.empty()) << "never judged without the policy that was asked for";
+}
+
+// What init writes lets its operator use what the example upstream has.
+TEST_F(EvalTest, TheStarterPolicyCoversAllFeaturesOfItsExample) {
+  ASSERT_EQ(run_here({"init"}).code, kOk);
+  write(grant_, R"({"sub":"emma","exp":1900000000,"jti":"j","atr":)" +
+                    read(policy_ / "grants/example.json") + "}");
+  const auto asks = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"eval", "--policy", policy_.string(), "--grant", grant_.string(),
+                               "--upstream", "everything"});
+    const Outcome outcome = run(more);
+    EXPECT_NE(outcome.code, kUsage) << outcome.err;
+    return outcome.code;
+  };
+  EXPECT_EQ(asks({"--tool", "echo", "--arguments", R"({"message":"hello"})"}), kOk);
+  EXPECT_EQ(asks({"--resource", "demo://resource/dynamic/text/1"}), kOk);
+  EXPECT_EQ(asks({"--prompt", "simple-prompt"}), kOk);
+  EXPECT_EQ(asks({"--prompt", "simple-prompt", "--method", "completion/complete"}), kOk);
+  EXPECT_EQ(asks({"--resource", "demo://resource/dynamic/text/{resourceId}", "--method",
+                  "completion/complete"}),
+            kOk);
+  for (const char* method : {"tools/list", "resources/list", "resources/templates/list",
+                             "prompts/list", "logging/setLevel"}) {
+    EXPECT_EQ(asks({"--method", method}), kOk) << method;
+  }
+  EXPECT_EQ(asks({"--resource", "file:///etc/passwd"}), kNo);
+}
+
+TEST_F(EvalTest, ErrorsSayWhatToDoNext) {
+  struct Case {
+    std::vector<std::string> words;
+    std::string said;
+  };
+  const std::string grant = grant_.string();
+  for (const Case& each : std::vector<Case>{
+           {{"--upstream", "bank", "--tool", "t"}, "--grant FILE"},
+           {{"--grant", grant, "--tool", "t"}, "--upstream"},
+           {{"--grant", grant, "--upstream", "BANK", "--tool", "t"}, "a-z, 0-9"},
+           {{"--grant", grant, "--upstream", "bank"}, "--tool NAME"},
+           {{"--grant", grant, "--token", grant, "--upstream", "bank", "--tool", "t"}, "who asks"},
+           {{"--grant", grant, "--no-signature", "--upstream", "bank", "--tool", "t"}, "--token"},
+           {{"--token", grant, "--upstream", "bank", "--tool", "t"}, "--policy"},
+           {{"--grant", grant, "--upstream", "bank", "--tool", "t", "--prompt", "p"}, "choose one"},
+           {{"--grant", grant, "--upstream", "bank", "--tool", "t", "--arguments", "[]"},
+            "a JSON object"},
+           {{"--grant", grant, "--upstream", "bank", "--tool", "t", "--arguments", "amount=5"},
+            "a JSON object"},
+           {{"--grant", grant, "--upstream", "bank", "--resource", "a:b", "--arguments", "{}"},
+            "--arguments goes with"},
+           {{"--grant", grant, "--upstream", "bank", "--method", "tools/call"}, "--tool"},
+           {{"--grant", grant, "--upstream", "bank", "--method", "resources/read"}, "--resource"},
+           {{"--grant", grant, "--upstream", "bank", "--method", "prompts/get"}, "--prompt"},
+           {{"--grant", grant, "--upstream", "bank", "--method", "tasks/get"}, "--tool"},
+           {{"--grant", grant, "--upstream", "bank", "--tool", "t", "--method", "ping"},
+            "goes with tools/call"},
+           {{"--grant", "-", "--upstream", "bank", "--exchange", "-"}, "read once"}}) {
+    std::vector<std::string> words = each.words;
+    words.insert(words.begin(), "eval");
+    const Outcome outcome = run(words);
+    EXPECT_EQ(outcome.code, kUsage) << fmt::format("{}", fmt::join(words, " "));
+    EXPECT_TRUE(outcome.err.contains(each.said)) << outcome.err;
+    EXPECT_TRUE(outcome.out.empty()) << outcome.out;
+  }
+  write(grant_, R"({"scope":["tools:call"]})");
+  EXPECT_TRUE(eval({"--tool", "t"}).err.contains("the value of 'atr' alone")) << "what mint takes";
+  EXPECT_EQ(eval({"--exchange", "-"}, "[]").code, kUsage);
+  EXPECT_EQ(eval({"--exchange", "-"}, R"({"jsonrpc":"2.0","method":"ping"})").code, kUsage);
+}
+
+TEST_F(TokenTest, EvalChecksTokensAsTheGatewayDoes) {
+  const auto eval = [&](const std::string& token, std::vector<std::string> more = {}) {
+    more.insert(more.begin(), {"eval", "--token", "-", "--upstream", "everything", "--tool", "echo",
+                               "--arguments", R"({"message":"hi"})", "--json"});
+    return run(more, token);
+  };
+  const std::string token = mint().out;
+  const std::vector<std::string> here = {"--policy", policy_.string()};
+  const Outcome good = eval(token, here);
+  EXPECT_EQ(good.code, kOk) << good.out << good.err;
+  EXPECT_TRUE(good.out.contains(R"("signature":"checked")")) << good.out;
+
+  std::string forged = token;
+  char& last = forged[forged.size() - 8];
+  last = last == 'A' ? 'B' : 'A';
+  const Outcome refused = eval(forged, here);
+  EXPECT_EQ(refused.code, kNo);
+  EXPECT_TRUE(refused.out.contains(R"("reason":"token_signature")")) << refused.out;
+  EXPECT_TRUE(refused.out.contains(R"("stage":"identity")")) << refused.out;
+
+  const Outcome believed = eval(forged, {"--no-signature"});
+  EXPECT_EQ(believed.code, kOk) << believed.out;
+  EXPECT_TRUE(believed.err.contains("NOT checked")) << believed.err;
+  EXPECT_TRUE(believed.out.contains(R"("signature":"not checked")")) << believed.out;
+  EXPECT_EQ(eval("not.a.token", {"--no-signature"}).code, kUsage);
+  EXPECT_EQ(eval("not.a.token", here).code, kNo);
 }
 
 // --- ledger

@@ -41,22 +41,34 @@ struct Context {
   [[nodiscard]] std::optional<std::string> variable(std::string_view name) const;
 };
 
-// Declares options. What they are stored in must live as long as the Run that uses it. `names` is
-// CLI11's form:
+// One option as it was declared: what help, completion and manual pages are made from.
+struct Option {
+  enum class Kind : std::uint8_t { flag, text, number, choice, list, rest };
+  Kind kind = Kind::flag;
+  std::string name;  // "--policy", or "files" for what stands alone
+  std::string type;  // of its value: FILE and DIR are paths; empty for a flag
+  std::string doc;
+  std::vector<std::string> choices;  // all values of a choice
+  bool required = false;
+
+  [[nodiscard]] bool is_positional() const { return !name.starts_with('-'); }
+};
+
+// Declares options. What they are stored in must live as long as the Run that uses it. `name` is
 // "--policy" for an option, "files" without dashes for what stands alone.
 class Options {
  public:
   class Impl;
   explicit Options(Impl& impl) : impl_(impl) {}
 
-  void flag(const std::string& names, bool& into, const std::string& doc);
-  void text(const std::string& names, std::string& into, const std::string& type,
+  void flag(const std::string& name, bool& into, const std::string& doc);
+  void text(const std::string& name, std::string& into, const std::string& type,
             const std::string& doc, bool required = false);
-  void number(const std::string& names, std::optional<std::int64_t>& into, const std::string& doc,
+  void number(const std::string& name, std::optional<std::int64_t>& into, const std::string& doc,
               std::int64_t least, std::int64_t most);
-  void choice(const std::string& names, std::string& into, const std::vector<std::string>& among,
+  void choice(const std::string& name, std::string& into, const std::vector<std::string>& among,
               const std::string& doc);
-  void list(const std::string& names, std::vector<std::string>& into, const std::string& type,
+  void list(const std::string& name, std::vector<std::string>& into, const std::string& type,
             const std::string& doc, bool required = false);
   // What stands behind "--".
   void rest(std::vector<std::string>& into);
@@ -76,6 +88,24 @@ struct Command {
   bool hidden = false;
 };
 
+// "token" of "token mint", with its line in --help.
+struct CommandGroup {
+  std::string_view name;
+  std::string_view summary;
+};
+
+struct DescribedCommand {
+  Command command;
+  std::vector<Option> options;  // in the order of --help
+};
+
+// Everything that --help shows, as data: the one source of help, completion and manual pages.
+// Hidden commands are left out.
+[[nodiscard]] std::vector<DescribedCommand> describe_commands();
+[[nodiscard]] std::span<const CommandGroup> command_groups();
+inline constexpr std::string_view kProgramSummary =
+    "Zwinger stands between an MCP client and its servers and lets through what a grant covers.";
+
 // One a file.
 [[nodiscard]] Command up_command();
 [[nodiscard]] Command gateway_command();
@@ -83,10 +113,14 @@ struct Command {
 [[nodiscard]] Command wrap_command();
 [[nodiscard]] Command check_command();
 [[nodiscard]] Command replay_command();
+[[nodiscard]] Command eval_command();
 [[nodiscard]] Command token_keygen_command();
 [[nodiscard]] Command token_mint_command();
 [[nodiscard]] Command token_show_command();
 [[nodiscard]] Command ledger_show_command();
+[[nodiscard]] Command doctor_command();
+[[nodiscard]] Command completion_command();
+[[nodiscard]] Command man_command();
 [[nodiscard]] Command codes_command();
 [[nodiscard]] Command reference_command();
 [[nodiscard]] Command version_command();

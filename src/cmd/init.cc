@@ -11,9 +11,9 @@
 #include "cmd/command.h"
 #include "cmd/dev_issuer.h"
 #include "cmd/pretty.h"
+#include "grant/grant.h"
 #include "json/json.h"
 #include "json/writer.h"
-#include "text/glob.h"
 
 namespace zwinger::cmd {
 
@@ -27,8 +27,15 @@ constexpr std::int64_t kSecondsPerDay = 86400;
 struct Arguments {
   std::string policy;
   std::vector<std::string> allow;
+  std::vector<std::string> allow_resources;
+  std::vector<std::string> allow_prompts;
   std::optional<std::int64_t> days;
   bool force = false;
+
+  // The local grant is to be written, not a policy.
+  [[nodiscard]] bool is_about_a_grant() const {
+    return !allow.empty() || !allow_resources.empty() || !allow_prompts.empty();
+  }
 };
 
 constexpr std::string_view kStarterPolicy =
@@ -40,7 +47,7 @@ mode: development
 # Counters, the record and the development key; relative to this directory.
 stateDir: state
 
-# Until TLS exists only loopback addresses and unix:/path are accepted. Port 0 takes any free port.
+# Without tls only loopback addresses and unix:/path are accepted. Port 0 takes any free port.
 listeners:
   - address: "127.0.0.1:8080"
 
@@ -64,17 +71,31 @@ upstreams:
 # What a grant of this role may allow at most. Out of scope wins; what is absent is not allowed.
 roles:
   operator:
-    scope: ["tools:list", "tools:call"]
+    scope:
+      - "tools:list"
+      - "tools:call"
+      - "resources:list"
+      - "resources:read"
+      - "resources:subscribe"
+      - "prompts:list"
+      - "prompts:get"
+      - "completion"
     toolsInScope: ["everything/*"]
     toolsOutOfScope: []
+    # Globs over upstream/uri; a final /** is any rest.
+    resourcesInScope: ["everything/demo://**"]
+    promptsInScope: ["everything/*"]
     verticals: []
 )";
 
 constexpr std::string_view kStarterGrant = R"({
   "actorType": "agent",
   "role": "operator",
-  "scope": ["tools:list", "tools:call"],
+  "scope": ["tools:list", "tools:call", "resources:list", "resources:read", "prompts:list",
+            "prompts:get", "completion"],
   "toolsInScope": ["everything/echo", "everything/get-*"],
+  "resourcesInScope": {"everything": ["demo://resource/**"]},
+  "promptsInScope": {"everything": ["*"]},
   "toolConstraints": {
     "everything/echo": {"args": {"/message": {"len": {"max": 200}}}, "closed": true}
   },
@@ -117,38 +138,120 @@ std::string user_name() {
                                                        : fmt::format("uid-{}", ::geteuid());
 }
 
-Result<fs::path> write_grant(const Arguments& arguments, Context& context) {
-  for (const std::string& glob : arguments.allow) {
-    ZWINGER_CHECK_OK(text::Glob::parse(glob));
-    if (!glob.contains('/')) {
-      return fail(
-          Code::usage,
-          fmt::format("'{}' can match no tool: a glob is over upstream/tool, such as 'server/*'",
-                      glob));
+// --- the local grant
+// ---------------------------------------------------------------------------------------
+
+// What the grant's members will be.
+struct Allowed {
+  std::vector<std::string> tools;
+  std::vector<std::string> resources;
+  std::vector<std::string> prompts;
+
+  [[nodiscard]] std::vector<grant::Scope> scopes() const {
+    std::vector<grant::Scope> out;
+    if (!tools.empty()) out.insert(out.end(), {grant::Scope::tools_list, grant::Scope::tools_call});
+    if (!resources.empty()) {
+      out.insert(out.end(), {grant::Scope::resources_list, grant::Scope::resources_read,
+                             grant::Scope::resources_subscribe});
     }
+    if (!prompts.empty()) {
+      out.insert(out.end(), {grant::Scope::prompts_list, grant::Scope::prompts_get});
+    }
+    if (!resources.empty() || !prompts.empty()) out.push_back(grant::Scope::completion);
+    return out;
   }
-  ZWINGER_TRY(const fs::path folder, config_folder(context));
-  fs::path path = folder / "grant.json";
-  ZWINGER_CHECK_OK(refuse_to_overwrite({path}, arguments.force));
+};
+
+// Globs that together match every URI of the upstream that a glob can match: without a slash, with
+// one at its end, and with something behind it.
+constexpr std::array<std::string_view, 3> kEveryUri = {"*", "*/", "*/**"};
+
+// The upstream of "ID/*", which stands for everything that the server has.
+std::optional<std::string_view> whole_server(std::string_view glob) {
+  constexpr std::string_view kEverything = "/*";
+  if (!glob.ends_with(kEverything)) return std::nullopt;
+  glob.remove_suffix(kEverything.size());
+  if (glob.contains('/')) return std::nullopt;
+  return glob;
+}
+
+// `glob`, if `parsed` is one; else what is wrong with it.
+template <class Glob>
+Result<std::string> checked(std::string glob, const Result<Glob>& parsed, std::string_view option) {
+  if (parsed) return glob;
+  return fail(Code::usage, fmt::format("'{}': {}", glob, parsed.error().message),
+              std::string(option));
+}
+
+Result<Allowed> read_globs(const Arguments& arguments) {
+  Allowed out;
+  for (const std::string& glob : arguments.allow) {
+    ZWINGER_TRY(std::string tools, checked(glob, grant::parse_tool_glob(glob), "--allow"));
+    out.tools.push_back(std::move(tools));
+    const auto upstream = whole_server(glob);
+    if (!upstream) continue;
+    for (const std::string_view uri : kEveryUri) {
+      std::string every = fmt::format("{}/{}", *upstream, uri);
+      const auto parsed = grant::parse_resource_glob(every);
+      if (!parsed) {
+        return fail(Code::usage,
+                    fmt::format("'{}' names no upstream: an id has a-z, 0-9 and '-'", glob),
+                    "--allow");
+      }
+      out.resources.push_back(std::move(every));
+    }
+    out.prompts.push_back(glob);
+  }
+  for (const std::string& glob : arguments.allow_resources) {
+    ZWINGER_TRY(std::string resources,
+                checked(glob, grant::parse_resource_glob(glob), "--allow-resources"));
+    out.resources.push_back(std::move(resources));
+  }
+  for (const std::string& glob : arguments.allow_prompts) {
+    ZWINGER_TRY(std::string prompts,
+                checked(glob, grant::parse_prompt_glob(glob), "--allow-prompts"));
+    out.prompts.push_back(std::move(prompts));
+  }
+  return out;
+}
+
+void write_globs(json::Writer& out, std::string_view key, const std::vector<std::string>& globs) {
+  if (globs.empty()) return;
+  out.key(key).begin_array();
+  for (const std::string& glob : globs) out.string(glob);
+  out.end_array();
+}
+
+std::string grant_text(const Allowed& allowed, UnixSeconds expires) {
   json::Writer out;
   out.begin_object();
   out.key("sub").string(user_name());
-  out.key("exp").integer(context.clock.unix_seconds() +
-                         arguments.days.value_or(kDefaultDays) * kSecondsPerDay);
+  out.key("exp").integer(expires);
   out.key("atr").begin_object();
   out.key("role").string("operator");
-  out.key("scope").begin_array().string("tools:list").string("tools:call").end_array();
-  out.key("toolsInScope").begin_array();
-  for (const std::string& glob : arguments.allow) out.string(glob);
-  out.end_array().end_object();
-  ZWINGER_TRY(const json::Document grant,
-              json::Document::parse(std::move(out.end_object()).take()));
+  out.key("scope").begin_array();
+  for (const grant::Scope scope : allowed.scopes()) out.string(to_string(scope));
+  out.end_array();
+  write_globs(out, "toolsInScope", allowed.tools);
+  write_globs(out, "resourcesInScope", allowed.resources);
+  write_globs(out, "promptsInScope", allowed.prompts);
+  return std::move(out.end_object().end_object()).take();
+}
+
+Result<fs::path> write_grant(const Arguments& arguments, Context& context) {
+  ZWINGER_TRY(const Allowed allowed, read_globs(arguments));
+  ZWINGER_TRY(const fs::path folder, config_folder(context));
+  fs::path path = folder / "grant.json";
+  ZWINGER_CHECK_OK(refuse_to_overwrite({path}, arguments.force));
+  const UnixSeconds expires =
+      context.clock.unix_seconds() + arguments.days.value_or(kDefaultDays) * kSecondsPerDay;
+  ZWINGER_TRY(const json::Document grant, json::Document::parse(grant_text(allowed, expires)));
   ZWINGER_CHECK_OK(write_file_atomically(path, pretty(grant.root()) + "\n", 0600));
   return path;
 }
 
 int run(const Arguments& arguments, Context& context) {
-  if (arguments.allow.empty()) {
+  if (!arguments.is_about_a_grant()) {
     if (arguments.days) return usage_error(context, "--days belongs to --allow");
     const Result<fs::path> directory = write_policy(arguments, context);
     if (!directory) return report(context, directory.error(), kUsage);
@@ -180,12 +283,18 @@ int run(const Arguments& arguments, Context& context) {
 Command init_command() {
   return {.name = "init",
           .summary = "Write a starter policy directory, or with --allow a grant for 'zwinger wrap'",
-          .example = "zwinger init --allow 'server/read_*' --days 7",
+          .example = "zwinger init --allow 'server/*' --days 7",
           .declare = [](Options& options) -> Run {
             auto arguments = std::make_shared<Arguments>();
             options.text("--policy", arguments->policy, "DIR", "The policy directory to write");
             options.list("--allow", arguments->allow, "GLOB",
-                         "A tool that the local grant allows, as upstream/tool");
+                         "Tools that the local grant allows, as upstream/tool; 'ID/*' allows "
+                         "all that the server ID has: tools, resources and prompts");
+            options.list("--allow-resources", arguments->allow_resources, "GLOB",
+                         "Resources that it allows, as upstream/uri, such as "
+                         "'server/file:///data/**'; with their completion");
+            options.list("--allow-prompts", arguments->allow_prompts, "GLOB",
+                         "Prompts that it allows, as upstream/prompt; with their completion");
             options.number("--days", arguments->days,
                            "How long the local grant is valid; default 30", 1, 366);
             options.flag("--force", arguments->force, "Write over what exists");

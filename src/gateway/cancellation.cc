@@ -4,18 +4,18 @@
 
 namespace zwinger::gateway {
 
-bool Cancellation::begin_forwarding(Upstream& upstream, std::int64_t id) {
+bool Cancellation::begin_forwarding(std::shared_ptr<Connection> upstream, std::int64_t id) {
   const std::lock_guard lock(mutex_);
   if (cancelled_) return false;
-  upstream_ = &upstream;
+  upstream_ = std::move(upstream);
   id_ = id;
   return true;
 }
 
-void Cancellation::cancel(std::optional<std::string> reason) {
+void Cancellation::cancel(const Write& write) {
   const std::lock_guard lock(mutex_);
   if (std::exchange(cancelled_, true)) return;
-  if (upstream_ != nullptr) upstream_->cancel(id_, std::move(reason));
+  if (upstream_) upstream_->cancel(id_, write(id_));
 }
 
 bool Cancellation::cancelled() const {
@@ -39,14 +39,14 @@ bool InFlight::contains(const std::string& key) const {
   return requests_.contains(key);
 }
 
-bool InFlight::cancel(const std::string& key, std::optional<std::string> reason) {
+bool InFlight::cancel(const std::string& key, const Cancellation::Write& write) {
   std::shared_ptr<Cancellation> request;
   {
     const std::lock_guard lock(mutex_);
     if (requests_.count(key) != 1) return false;
     request = requests_.find(key)->second;
   }
-  request->cancel(std::move(reason));
+  request->cancel(write);
   return true;
 }
 

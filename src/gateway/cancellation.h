@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,14 +19,16 @@ class Cancellation {
  public:
   // The request is about to be sent to `upstream` under `id`. False where it was cancelled before:
   // then it must not be sent.
-  [[nodiscard]] bool begin_forwarding(Upstream& upstream, std::int64_t id);
-  void cancel(std::optional<std::string> reason);
+  [[nodiscard]] bool begin_forwarding(std::shared_ptr<Connection> upstream, std::int64_t id);
+  // `write` makes the notification for the upstream, given the id that it knows the request by.
+  using Write = std::function<std::string(std::int64_t id)>;
+  void cancel(const Write& write);
   [[nodiscard]] bool cancelled() const;
 
  private:
   mutable std::mutex mutex_;
   bool cancelled_ = false;
-  Upstream* upstream_ = nullptr;
+  std::shared_ptr<Connection> upstream_;
   std::int64_t id_ = 0;
 };
 
@@ -49,7 +52,7 @@ class InFlight {
 
   [[nodiscard]] bool contains(const std::string& key) const;
   // Whether exactly one request had this key, which is now cancelled.
-  bool cancel(const std::string& key, std::optional<std::string> reason);
+  bool cancel(const std::string& key, const Cancellation::Write& write);
 
  private:
   mutable std::mutex mutex_;

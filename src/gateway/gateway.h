@@ -12,13 +12,19 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "gateway/policy.h"
+#include "ledger/ledger.h"
 
 namespace zwinger::gateway {
+
+// How a running gateway is told to read its policy again: SIGHUP, or a file renamed into the policy
+// directory or its roles/ folder. A policy that does not load, or that would need a restart,
+// changes nothing, and is said loudly.
 
 struct Ready {
   std::map<std::string, std::string>
       endpoints;  // upstream id -> URL of its MCP endpoint on the first listener
   std::vector<std::string> listeners;  // addresses as bound
+  std::string admin;                   // of the admin listener; empty where there is none
 };
 
 struct Environment {
@@ -34,6 +40,10 @@ inline constexpr std::chrono::seconds kShutdownBound{25};
 // bound. Errors: what kept it from starting (policy_*, ledger_unavailable, state_unavailable, io).
 [[nodiscard]] Result<void> run_gateway(const Policy& policy, const Environment& environment,
                                        const std::function<void(const Ready&)>& on_ready);
+// The same without a record, for bench/ and nothing else.
+[[nodiscard]] Result<void> run_gateway(const Policy& policy, const Environment& environment,
+                                       const std::function<void(const Ready&)>& on_ready,
+                                       ledger::RecordNothingForBenchmarks danger);
 
 struct WrapOptions {
   std::string upstream_id = "server";

@@ -8,6 +8,8 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "base/metrics.h"
+#include "gateway/session.h"
 #include "json/json.h"
 #include "net/test_loop.h"
 
@@ -54,13 +56,16 @@ class BrokenStore final : public state::Store {
   }
 };
 
-class FakeUpstream final : public Upstream {
+class FakeConnection final : public Connection {
  public:
-  [[nodiscard]] const std::string& id() const override { return id_; }
   std::int64_t next_id() override { return next_++; }
-  Task<Result<mcp::Message>> request(net::Loop&, UpstreamRequest asked) override {
+  Task<Result<mcp::Message>> request(net::Loop& loop, UpstreamRequest asked) override {
     seen.push_back(std::move(asked.message));
-    if (speak && asked.progress) speak(asked.progress);
+    for (const std::string& event : says) {
+      auto message = mcp::parse_message(event, {});
+      auto taking = asked.events->take(loop, *std::move(message));
+      co_await taking;
+    }
     if (on_request) on_request();
     if (failure) co_return std::unexpected(*failure);
     auto reply = mcp::parse_message(
@@ -71,18 +76,43 @@ class FakeUpstream final : public Upstream {
     ++asked_who;
     co_return fail(Code::upstream_unavailable, "not here");
   }
-  void cancel(std::int64_t, std::optional<std::string>) override {}
+  Task<Result<void>> send(net::Loop&, std::string message) override {
+    sent.push_back(std::move(message));
+    if (on_send) on_send();
+    co_return Result<void>();
+  }
+  void cancel(std::int64_t, std::string) override {}
+  void listen() override {}
+  void close() override {}
 
   std::vector<std::string> seen;
+  std::vector<std::string> sent;
+  std::vector<std::string> says;  // before it answers
   std::string result = R"({"content":[]})";
   std::optional<Error> failure;
   std::function<void()> on_request;
-  std::function<void(const ProgressSink&)> speak;
+  std::function<void()> on_send;
   int asked_who = 0;
 
  private:
-  std::string id_ = "bank";
   std::int64_t next_ = 1;
+};
+
+class FakeUpstream final : public Upstream {
+ public:
+  explicit FakeUpstream(std::shared_ptr<FakeConnection> connection)
+      : connection_(std::move(connection)) {
+    config_.id = "bank";
+  }
+  [[nodiscard]] const UpstreamConfig& config() const override { return config_; }
+  std::shared_ptr<Connection> shared() override { return connection_; }
+  Result<std::shared_ptr<Connection>> open(ConnectionStart) override { return connection_; }
+  void quiesce() override {}
+  Task<void> stop() override { co_return; }
+
+ private:
+  UpstreamConfig config_;
+  std::shared_ptr<FakeConnection> connection_;
 };
 
 class PipelineTest : public net::LoopTest {
@@ -100,21 +130,37 @@ class PipelineTest : public net::LoopTest {
     auto message = mcp::parse_message(
         R"({"jsonrpc":"2.0","id":"q","method":")" + method + "\",\"params\":" + params + "}", {});
     EXPECT_TRUE(message);
-    Pipeline pipeline(roles, "generation", *store, *record, clock, bounds);
-    Exchange x(loop, *std::move(message));
+    Pipeline pipeline(parts(bounds));
+    Exchange x(loop, *std::move(message), clock.monotonic());
+    x.generation = generation();
     x.who = std::move(who);
     x.transport = "http";
     x.call_id = "call-1";
-    x.began = clock.monotonic();
-    x.upstream = &upstream;
-    x.vertical = vertical;
-    if (client_progress) x.client_progress = client_progress;
-    if (cancel_first) x.cancellation->cancel({});
+    x.route = {.upstream = server, .vertical = vertical};
+    x.stream = stream;
+    x.session = session;
+    if (cancel_first) x.cancellation->cancel([](std::int64_t) { return std::string(); });
     Answer answer;
     run([](Pipeline& p, Exchange& exchange, Answer& out) -> Task<void> {
       out = co_await p.run(exchange);
     }(pipeline, x, answer));
     return answer;
+  }
+  Pipeline::Parts parts(Bounds bounds = {}) {
+    return {.store = *store,
+            .ledger = *record,
+            .notices = notices,
+            .clock = clock,
+            .random = random,
+            .meters = meters,
+            .argument_key = argument_key,
+            .bounds = bounds};
+  }
+  std::shared_ptr<const Generation> generation() {
+    auto out = std::make_shared<Generation>();
+    out->digest = "generation";
+    out->roles = grant::RoleTable(grant::RolesDoNotRestrict{});
+    return out;
   }
   Answer call(const std::string& tool) {
     return ask("tools/call", R"({"name":")" + tool + R"(","arguments":{"n":1}})",
@@ -161,16 +207,23 @@ class PipelineTest : public net::LoopTest {
           "toolConstraints":{"bank/send":{"maxCalls":2}}})";
 
   SystemClock clock;
-  grant::RoleTable roles{grant::RolesDoNotRestrict{}};
+  SequenceRandom random;
+  metrics::Registry registry;
+  Meters meters{registry};
+  ledger::ArgumentKey argument_key{"0123456789abcdef0123456789abcdef"};
   std::shared_ptr<FakeDisk::Shared> disk = std::make_shared<FakeDisk::Shared>();
   std::unique_ptr<ledger::Ledger> record =
       ledger::Ledger::over(std::make_unique<FakeDisk>(disk), {.emitter = "test"}, clock);
   std::unique_ptr<state::AsyncStore> store =
       std::make_unique<state::AsyncStore>(state::make_memory_store());
-  FakeUpstream upstream;
+  Notices notices{loop, *record};
+  std::shared_ptr<FakeConnection> connection = std::make_shared<FakeConnection>();
+  FakeConnection& upstream = *connection;
+  std::shared_ptr<Upstream> server = std::make_shared<FakeUpstream>(connection);
   bool cancel_first = false;
-  std::string_view vertical = grant::kSharedVertical;
-  ClientProgress client_progress;
+  std::string vertical{grant::kSharedVertical};
+  std::shared_ptr<ClientStream> stream;
+  std::shared_ptr<Session> session;
 };
 
 using Story = std::vector<std::string>;
@@ -206,13 +259,12 @@ TEST_F(PipelineTest, NobodyIsDenied) {
 
 TEST_F(PipelineTest, AGrantThatCannotBeCheckedDeniesEvenPing) {
   const auto who =
-      holder_of(R"({"scope":["tools:call"],"toolsInScope":["bank/*"],"budget":{"maxCalls":4}})");
+      holder_of(R"({"scope":["tools:call"],"toolsInScope":["bank/*"],"budget":{"maxUsd":4}})");
   EXPECT_EQ(reason_of(ask("ping", "{}", who)), "grant_unsupported");
 }
 
 TEST_F(PipelineTest, MethodsThatAreNotPassedOnAreRefusedAndRecorded) {
-  EXPECT_EQ(reason_of(ask("resources/read", R"({"uri":"file:///etc/passwd"})", holder_of(kGrant))),
-            "method_not_supported");
+  EXPECT_EQ(reason_of(ask("server/discover", "{}", holder_of(kGrant))), "method_not_supported");
   EXPECT_TRUE(upstream.seen.empty());
   EXPECT_EQ(story(),
             (Story{"decision/deny/method_not_supported", "outcome/denied/method_not_supported"}));
@@ -318,29 +370,176 @@ TEST_F(PipelineTest, AnUpstreamOutOfReachIsNotAskedWhoItIs) {
   EXPECT_EQ(upstream.asked_who, 0);
 }
 
+// What stands in a stream for a reader that begins now.
+std::vector<std::string> all_of(net::Loop& loop, ClientStream& stream) {
+  std::vector<std::string> out;
+  const std::uint64_t reader = *stream.attach(0);
+  loop.spawn([](net::Loop& l, ClientStream& s, std::uint64_t r,
+                std::vector<std::string>& into) -> Task<void> {
+    while (true) {
+      auto waiting = s.next(l, r, ClientStream::Form::stream, net::Loop::now());
+      const ClientStream::Next next = co_await waiting;
+      if (next.kind != ClientStream::Next::Kind::event) break;
+      into.push_back(*next.message);
+    }
+  }(loop, stream, reader, out));
+  loop.poll();
+  stream.detach(reader);
+  return out;
+}
+
 TEST_F(PipelineTest, ProgressIsRecordedByCountSizeAndDigest) {
-  std::vector<std::string> events;
-  client_progress = [&events](std::string event) {
-    events.push_back(std::move(event));
-    return events.size() < 3;  // the third is too much for the client
-  };
-  upstream.speak = [](const ProgressSink& sink) {
-    const auto params =
-        json::Document::parse(R"({"progressToken":1,"progress":1,"message":"half","extra":"x"})");
-    const auto progress = mcp::read_progress_params(params->root());
-    ASSERT_TRUE(progress);
-    for (int i = 0; i < 3; ++i) sink(*progress);
-  };
+  EventStore kept;
+  stream = std::make_shared<ClientStream>(2, &kept);
+  upstream.says = {
+      R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1,"message":"half","extra":"x"}})",
+      R"({"jsonrpc":"2.0","method":"notifications/unheard/of"})",
+      R"({"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}})"};
   ask("tools/call", R"({"name":"read","_meta":{"progressToken":"mine"}})", holder_of(kGrant));
-  const std::string event =
-      R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"mine","progress":1,"message":"half"}})";
-  EXPECT_EQ(events, (std::vector<std::string>{event, event, event}));
+  const std::string progress =
+      R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"mine","progress":1,"message":"half","extra":"x"}})";
+  const std::vector<std::string> events = all_of(loop, *stream);
+  EXPECT_EQ(events, (std::vector<std::string>{progress, upstream.says[2]}));
   const auto all = leaves();
   const json::Value outcome = all.at(all.size() - 2).root();  // a stop leaf follows
   ASSERT_EQ(outcome.find("kind")->string(), "outcome");
   EXPECT_EQ(outcome.find("progress_events")->integer(), 2);
-  EXPECT_EQ(outcome.find("progress_bytes")->integer(), static_cast<std::int64_t>(2 * event.size()));
+  EXPECT_EQ(outcome.find("progress_bytes")->integer(),
+            static_cast<std::int64_t>(events[0].size() + events[1].size()));
   EXPECT_TRUE(outcome.find("progress_sha256"));
+}
+
+TEST_F(PipelineTest, AServerWithoutAClientToAskIsTold) {
+  EventStore kept;
+  stream = std::make_shared<ClientStream>(2, &kept);
+  upstream.says = {
+      R"({"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{"messages":[],"maxTokens":1}})"};
+  EXPECT_EQ(reason_of(call("read")), "ok");
+  ASSERT_EQ(upstream.sent.size(), 1U);
+  EXPECT_NE(upstream.sent[0].find(R"("id":"s1","error":)"), std::string::npos);
+  EXPECT_NE(upstream.sent[0].find("capability_missing"), std::string::npos);
+  EXPECT_TRUE(all_of(loop, *stream).empty());
+}
+
+TEST_F(PipelineTest, WhatTheClientAnswersGoesBackUnderTheServersOwnId) {
+  EventStore kept;
+  stream = std::make_shared<ClientStream>(2, &kept);
+  session = std::make_shared<Session>("id", "/mcp/bank", holder_of(kGrant), generation(), kept);
+  session->agree(R"({"sampling":{}})", "2025-11-25");
+  session->add({.route = {.upstream = server, .vertical = vertical}, .connection = connection});
+  upstream.says = {
+      R"({"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{"messages":[ ],"maxTokens":1}})"};
+  upstream.on_request = [this] {  // the question is on its way, and the client answers
+    const auto asked = all_of(loop, *stream);
+    ASSERT_EQ(asked.size(), 1U);
+    EXPECT_EQ(
+        asked[0],
+        R"({"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"messages":[ ],"maxTokens":1}})");
+    auto answer = mcp::parse_message(R"({"jsonrpc":"2.0","id":1,"result":{ "role":"x" }})", {});
+    EXPECT_TRUE(session->answer(*std::move(answer)));
+    auto again = mcp::parse_message(R"({"jsonrpc":"2.0","id":1,"result":{}})", {});
+    EXPECT_FALSE(session->answer(*std::move(again)));
+  };
+  Pipeline pipeline(parts());
+  auto message = mcp::parse_message(
+      R"({"jsonrpc":"2.0","id":"q","method":"tools/call","params":{"name":"read"}})", {});
+  Exchange x(loop, *std::move(message), clock.monotonic());
+  x.generation = generation();
+  x.who = holder_of(kGrant);
+  x.call_id = "c";
+  x.route = {.upstream = server, .vertical = vertical};
+  x.session = session;
+  x.stream = stream;
+  Answer answer;
+  bool done = false;
+  loop.spawn([](Pipeline& p, Exchange& exchange, Answer& out, bool& over) -> Task<void> {
+    out = co_await p.run(exchange);
+    over = true;
+  }(pipeline, x, answer, done));
+  while (!done || upstream.sent.empty()) loop.poll();
+  EXPECT_EQ(reason_of(answer), "ok");
+  ASSERT_FALSE(upstream.sent.empty());
+  EXPECT_EQ(upstream.sent[0], R"({"jsonrpc":"2.0","id":"s1","result":{ "role":"x" }})");
+  session->end();
+  std::vector<std::string> told;
+  for (const json::Document& leaf : leaves()) {
+    const auto direction = leaf.root().find("direction");
+    if (!direction || direction->string() != "server") continue;
+    told.push_back(std::string(leaf.root().find("kind")->string()));
+  }
+  EXPECT_EQ(told, (Story{"decision", "outcome"}));
+}
+
+TEST_F(PipelineTest, AServersRequestIsNotAskedWhereItCannotBeRecorded) {
+  EventStore kept;
+  stream = std::make_shared<ClientStream>(2, &kept);
+  session = std::make_shared<Session>("id", "/mcp/bank", holder_of(kGrant), generation(), kept);
+  session->agree(R"({"roots":{}})", "2025-11-25");
+  session->add({.route = {.upstream = server, .vertical = vertical}, .connection = connection});
+  Pipeline pipeline(parts());
+  auto message = mcp::parse_message(R"({"jsonrpc":"2.0","id":7,"method":"roots/list"})", {});
+  auto x = std::make_shared<ServerExchange>(*std::move(message), clock.monotonic());
+  x->generation = generation();
+  x->who = holder_of(kGrant);
+  x->route = {.upstream = server, .vertical = vertical};
+  x->session = session;
+  x->connection = connection;
+  x->stream = stream;
+  {
+    const std::lock_guard lock(disk->mutex);
+    disk->fail_writes = true;
+  }
+  run(pipeline.ask_client(loop, x));
+  EXPECT_TRUE(all_of(loop, *stream).empty());
+  ASSERT_EQ(upstream.sent.size(), 1U);
+  EXPECT_NE(upstream.sent[0].find("ledger_unavailable"), std::string::npos);
+  session->end();
+}
+
+TEST_F(PipelineTest, ATaskIsItsOwnersAlone) {
+  upstream.result = R"({"task":{"taskId":"t-1","status":"working"}})";
+  Pipeline pipeline(parts());
+  const auto ask_with = [&](const std::string& method, const std::string& params,
+                            std::shared_ptr<const identity::Authenticated> who) {
+    auto message = mcp::parse_message(
+        R"({"jsonrpc":"2.0","id":"q","method":")" + method + "\",\"params\":" + params + "}", {});
+    Exchange x(loop, *std::move(message), clock.monotonic());
+    x.generation = generation();
+    x.who = std::move(who);
+    x.call_id = "c";
+    x.route = {.upstream = server, .vertical = vertical};
+    Answer answer;
+    bool done = false;
+    loop.spawn([](Pipeline& p, Exchange& exchange, Answer& out, bool& over) -> Task<void> {
+      out = co_await p.run(exchange);
+      over = true;
+    }(pipeline, x, answer, done));
+    while (!done) loop.poll();
+    return reason_of(answer);
+  };
+  const auto alice = holder_of(kGrant);
+  const auto other =
+      holder_of(R"({"scope":["tools:call"],"toolsInScope":["bank/*"],"task":{"id":"another"}})");
+  EXPECT_EQ(ask_with("tasks/get", R"({"taskId":"t-1"})", alice), "task_unknown");
+  EXPECT_EQ(ask_with("tools/call", R"({"name":"read","task":{}})", alice), "ok");
+  EXPECT_EQ(ask_with("tasks/get", R"({"taskId":"t-1"})", alice), "ok");
+  EXPECT_EQ(ask_with("tasks/get", R"({"taskId":"t-1"})", other), "task_unknown");
+  EXPECT_EQ(upstream.seen.size(), 2U);
+}
+
+TEST_F(PipelineTest, ResourcesAndPromptsNeedTheirScopeAndGlobs) {
+  const auto who = holder_of(
+      R"({"scope":["resources:read","prompts:get"],"resourcesInScope":{"bank":["memo:*"]},"promptsInScope":{"bank":["sum*"]}})");
+  EXPECT_EQ(reason_of(ask("resources/read", R"({"uri":"memo:1"})", who)), "ok");
+}
+TEST_F(PipelineTest, AResourceOutOfScopeReachesNobody) {
+  const auto who =
+      holder_of(R"({"scope":["resources:read"],"resourcesInScope":{"bank":["memo:*"]}})");
+  EXPECT_EQ(reason_of(ask("resources/read", R"({"uri":"file:///etc/sk-live-secret"})", who)),
+            "resource_not_in_scope");
+  EXPECT_TRUE(upstream.seen.empty());
+  record.reset();
+  EXPECT_EQ(disk->bytes.find("sk-live-secret"), std::string::npos);
 }
 
 TEST_F(PipelineTest, TheRecordDoesNotRepeatTheCallersOwnNames) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <set>
 #include <tuple>
 
@@ -11,7 +12,9 @@
 #include "crypto/hash.h"
 #include "gateway/config_table.h"
 #include "json/yaml.h"
+#include "text/ascii.h"
 #include "text/glob.h"
+#include "text/url.h"
 
 namespace zwinger::gateway {
 
@@ -31,15 +34,16 @@ constexpr std::size_t kMaxRoleFiles = 1024;
 constexpr std::size_t kMaxUpstreamId = 32;
 
 // zwinger.yaml as it is written.
-struct ListenerConfig {
-  net::Address address;
-};
 struct Written {
   Mode mode = Mode::production;
   fs::path state_dir = "state";
   std::vector<Located<ListenerConfig>> listeners;
+  std::optional<Located<AdminConfig>> admin;
   std::vector<Located<IssuerConfig>> issuers;
-  Entries<UpstreamConfig> upstreams;
+  Entries<Located<UpstreamConfig>> upstreams;
+  Entries<Located<VirtualServer>> virtual_servers;
+  Naming naming = Naming::always;
+  std::size_t max_sessions = 20'000;
   Entries<Located<grant::Role>> roles;
 };
 
@@ -99,15 +103,131 @@ Kind<Mode> mode() {
 }
 
 Kind<net::Address> listen_address() {
-  return config::parsed<net::Address>(
-      "address", R"("minLength":1)", [](const std::string& text) -> Result<net::Address> {
-        ZWINGER_TRY(net::Address address, net::Address::parse(text));
-        if (address.is_loopback()) return address;
-        return fail(Code::policy_listener,
-                    "TLS comes with a later release; until then only loopback addresses and Unix "
-                    "sockets may "
-                    "be listened on");
+  return config::parsed<net::Address>("address", R"("minLength":1)", [](const std::string& text) {
+    return net::Address::parse(text);
+  });
+}
+
+// true or false, without YAML's other words for them.
+Kind<bool> boolean() {
+  return {.type = "boolean",
+          .schema = R"("type":"boolean")",
+          .read = [](const json::YamlNode& node, Errors& errors) -> std::optional<bool> {
+            if (!config::expect(node, json::YamlKind::boolean, errors)) return std::nullopt;
+            return node.scalar == "true";
+          }};
+}
+
+// One word of a closed list.
+template <class V>
+Kind<V> word(std::vector<std::pair<std::string, V>> words) {
+  std::vector<std::string> names;
+  names.reserve(words.size());
+  for (const auto& [name, value] : words) names.push_back(name);
+  std::string type = fmt::format("`{}`", fmt::join(names, "`, `"));
+  std::string schema = fmt::format(R"("enum":["{}"])", fmt::join(names, R"(",")"));
+  return config::parsed<V>(
+      std::move(type), std::move(schema),
+      [words = std::move(words), names](const std::string& text) -> Result<V> {
+        const auto found = std::ranges::find(words, text, &std::pair<std::string, V>::first);
+        if (found != words.end()) return found->second;
+        return fail(Code::policy_value,
+                    fmt::format("no such word; known are: {}", fmt::join(names, ", ")));
       });
+}
+
+// An absolute http or https URL without user, fragment, or anything that parsers read differently.
+Result<HttpEndpoint> parse_endpoint(const std::string& text) {
+  HttpEndpoint out;
+  out.url = text;
+  const auto host = text::canonical_url_host(text);
+  const bool is_http = text.starts_with("http://");
+  out.tls = text.starts_with("https://");
+  if (!host || (!is_http && !out.tls) || text.contains('#')) {
+    return fail(Code::policy_value,
+                "write a plain URL, for example https://mcp.example.com/mcp, without user name "
+                "and fragment");
+  }
+  const std::size_t begin = text.find("://") + 3;
+  const std::size_t end = std::min(text.find_first_of("/?", begin), text.size());
+  const std::string_view authority = std::string_view(text).substr(begin, end - begin);
+  out.port = out.tls ? 443 : 80;
+  const std::size_t colon = authority.rfind(':');
+  if (colon != std::string_view::npos && !authority.ends_with(']')) {
+    const std::string_view digits = authority.substr(colon + 1);
+    const auto [stop, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), out.port);
+    if (error != std::errc() || stop != digits.data() + digits.size() || out.port == 0) {
+      return fail(Code::policy_value, "the port is a number from 1 to 65535");
+    }
+  }
+  out.host = host->starts_with('[') ? host->substr(1, host->size() - 2) : *host;
+  out.target = text.substr(end);
+  if (!out.target.starts_with('/')) out.target.insert(0, "/");
+  return out;
+}
+
+Kind<HttpEndpoint> endpoint() {
+  return config::parsed<HttpEndpoint>("URL", R"("pattern":"^https?://")", parse_endpoint);
+}
+
+bool is_this_machine(std::string_view host) {
+  const auto v4 = net::Address{.family = net::Address::Family::ipv4, .host = std::string(host)};
+  const auto v6 = net::Address{.family = net::Address::Family::ipv6, .host = std::string(host)};
+  return host == "localhost" || v4.is_loopback() || v6.is_loopback();
+}
+
+Kind<std::string> header_name() {
+  return config::parsed<std::string>(
+      "header name", R"("pattern":"^[A-Za-z0-9-]+$")",
+      [](const std::string& name) -> Result<std::string> {
+        constexpr std::array<std::string_view, 9> kOurs = {
+            "host",   "content-length", "transfer-encoding",    "connection",   "content-type",
+            "accept", "mcp-session-id", "mcp-protocol-version", "last-event-id"};
+        std::string lower;
+        for (const char c : name) lower += text::to_lower(c);
+        const bool plain = std::ranges::all_of(
+            lower, [](char c) { return text::is_letter(c) || text::is_digit(c) || c == '-'; });
+        if (!plain) return fail(Code::policy_value, "a header's name is letters, digits and '-'");
+        if (std::ranges::find(kOurs, lower) != kOurs.end()) {
+          return fail(Code::policy_value, "this header is the gateway's own business");
+        }
+        return name;
+      });
+}
+
+Kind<std::string> host_name() {
+  return config::parsed<std::string>(
+      "host name", R"("minLength":1)", [](const std::string& text) -> Result<std::string> {
+        if (auto host = text::canonical_host(text)) return *std::move(host);
+        return fail(Code::policy_value, "write a host name or an IP address, without a port");
+      });
+}
+
+Kind<std::string> web_origin() {
+  return config::parsed<std::string>(
+      "web origin", R"("pattern":"^https?://")",
+      [](const std::string& text) -> Result<std::string> {
+        const bool ok = text::canonical_url_host(text) &&
+                        text.find_first_of("/?#", text.find("://") + 3) == std::string::npos;
+        if (ok && (text.starts_with("http://") || text.starts_with("https://"))) return text;
+        return fail(Code::policy_value,
+                    "write scheme, host and port as browsers do, for example https://app.example");
+      });
+}
+
+Kind<text::Glob> prompt_glob() {
+  return config::parsed<text::Glob>("glob over upstream/prompt", R"("pattern":"/")",
+                                    grant::parse_prompt_glob);
+}
+Kind<grant::ResourceGlob> resource_glob() {
+  return config::parsed<grant::ResourceGlob>("glob over upstream/URI", R"("pattern":"/")",
+                                             grant::parse_resource_glob);
+}
+
+Kind<Naming> naming() {
+  return word<Naming>(
+      {{"always", Naming::always}, {"on-conflict", Naming::on_conflict}, {"never", Naming::never}});
 }
 
 Kind<crypto::Algorithm> algorithm() {
@@ -144,17 +264,92 @@ Kind<text::Glob> glob() {
 // --- tables
 // -----------------------------------------------------------------------------------------
 
+Kind<std::optional<fs::path>> optional_path() {
+  Kind<fs::path> inner = config::path();
+  return {.type = inner.type,
+          .schema = inner.schema,
+          .read = [read = inner.read](const json::YamlNode& node,
+                                      Errors& errors) -> std::optional<std::optional<fs::path>> {
+            auto path = read(node, errors);
+            if (!path) return std::nullopt;
+            return std::optional<fs::path>(*std::move(path));
+          }};
+}
+
+template <class V>
+Kind<std::optional<V>> maybe(Kind<V> inner) {
+  return {.type = inner.type,
+          .schema = inner.schema,
+          .read = [read = inner.read](const json::YamlNode& node,
+                                      Errors& errors) -> std::optional<std::optional<V>> {
+            auto value = read(node, errors);
+            if (!value) return std::nullopt;
+            return std::optional<V>(*std::move(value));
+          }};
+}
+
+Table<TlsListenerConfig> listener_tls_table() {
+  Table<TlsListenerConfig> table;
+  table
+      .required_key("certificate", &TlsListenerConfig::certificate, config::path(),
+                    "PEM file: the certificate, then the intermediates.")
+      .required_key("key", &TlsListenerConfig::key, config::path(),
+                    "PEM file of its private key, readable by its owner only.")
+      .optional_key("clientCa", &TlsListenerConfig::client_ca, optional_path(),
+                    "PEM file of authorities: clients may show a certificate of theirs, which the "
+                    "record then names.")
+      .optional_key("requireClientCertificate", &TlsListenerConfig::require_client_certificate,
+                    boolean(), "Clients must show one. Needs `clientCa`. Default false.");
+  return table;
+}
+
 Table<ListenerConfig> listener_table() {
   Table<ListenerConfig> table;
   table
       .required_key(
           "address", &ListenerConfig::address, listen_address(),
           "Where to listen: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`; port 0 takes any free "
-          "port.")
-      .refused_key("tls", Code::policy_listener,
-                   "TLS comes with a later release; until then only loopback addresses and Unix "
-                   "sockets may be "
-                   "listened on.");
+          "port. Other addresses than this machine's own need `tls`.")
+      .optional_key("tls", &ListenerConfig::tls,
+                    maybe(config::mapping("TLS settings", listener_tls_table())),
+                    "TLS 1.2 and 1.3.")
+      .optional_key("hosts", &ListenerConfig::hosts, config::list_of(host_name(), Empty::refused),
+                    "Names that a request's Host may have, besides the address. What names another "
+                    "host is refused.")
+      .optional_key("origins", &ListenerConfig::origins,
+                    config::list_of(web_origin(), Empty::refused),
+                    "Web pages that may use it, besides those of this machine.");
+  return table;
+}
+
+Table<AdminConfig> admin_table() {
+  Table<AdminConfig> table;
+  table
+      .required_key("address", &AdminConfig::address, listen_address(),
+                    "A Unix socket; over TCP `tls` and `tokenFile` are needed.")
+      .optional_key("tls", &AdminConfig::tls,
+                    maybe(config::mapping("TLS settings", listener_tls_table())),
+                    "TLS 1.2 and 1.3.")
+      .optional_key("tokenFile", &AdminConfig::token_file, optional_path(),
+                    "A private file with the bearer token that requests must carry.");
+  return table;
+}
+
+Table<VirtualServer> virtual_server_table() {
+  Table<VirtualServer> table;
+  table
+      .required_key("upstreams", &VirtualServer::upstreams,
+                    config::list_of(upstream_id(), Empty::refused),
+                    "The upstreams behind its URL, in the order of its lists.")
+      .optional_key("tools", &VirtualServer::tools, config::list_of(glob(), Empty::refused),
+                    "Only tools that one of these matches. Absent means all that a grant lets "
+                    "through.")
+      .optional_key("prompts", &VirtualServer::prompts,
+                    config::list_of(prompt_glob(), Empty::refused),
+                    "The same for prompts, over `upstream/prompt`.")
+      .optional_key("naming", &VirtualServer::naming, naming(),
+                    "How tools and prompts are called: `upstream__tool` always, only where two "
+                    "have one name, or never. Default `always`.");
   return table;
 }
 
@@ -180,16 +375,57 @@ Table<UpstreamConfig> upstream_table() {
   constexpr std::int64_t kGiB = std::int64_t{1} << 30U;
   Table<UpstreamConfig> table;
   table
-      .required_key(
+      .optional_key(
           "command", &UpstreamConfig::command,
           config::list_of(config::text("string"), Empty::refused),
           "Program and arguments of an MCP server that speaks on its standard input and output. A "
           "program without `/` is looked up in PATH; a relative path is taken from the policy "
-          "directory.")
+          "directory. Either this or `url`.")
       .optional_key(
           "env", &UpstreamConfig::environment,
           config::map_of(variable_name(), config::any_string(), Empty::allowed),
           "Its environment, beside PATH, HOME, LANG and TZ of the gateway. Numbers are quoted.")
+      .optional_key("url", &UpstreamConfig::endpoint, endpoint(),
+                    "Where an MCP server is that speaks HTTP: `https://...`, or `http://` on this "
+                    "machine.")
+      .optional_key("transport", &UpstreamConfig::transport,
+                    word<HttpTransport>({{"streamable-http", HttpTransport::streamable},
+                                         {"sse", HttpTransport::sse}}),
+                    "How: `sse` is the old HTTP+SSE of 2024-11-05. Default `streamable-http`.")
+      .optional_key("allowPlaintext", &UpstreamConfig::allow_plaintext, boolean(),
+                    "Lets `http://` go to another host, where something else (a mesh sidecar) "
+                    "encrypts. Default false.")
+      .optional_key("headers", &UpstreamConfig::headers,
+                    config::map_of(header_name(), config::text("string"), Empty::refused),
+                    "Sent with every request.")
+      .optional_key("secretHeaders", &UpstreamConfig::secret_headers,
+                    config::map_of(header_name(), config::path(), Empty::refused),
+                    "The same, with each value in a private file: "
+                    "`{Authorization: bearer.secret}`.")
+      .optional_key("tlsCa", &UpstreamConfig::tls_ca, optional_path(),
+                    "PEM file of authorities that its certificate must come from. Default: the "
+                    "system's.")
+      .optional_key("tlsCertificate", &UpstreamConfig::tls_certificate, optional_path(),
+                    "PEM file of the certificate that we show it (mTLS).")
+      .optional_key("tlsKey", &UpstreamConfig::tls_key, optional_path(),
+                    "PEM file of its private key, readable by its owner only.")
+      .optional_key("tlsServerName", &UpstreamConfig::tls_server_name, host_name(),
+                    "The name its certificate must have. Default: the URL's host.")
+      .optional_key("sessions", &UpstreamConfig::sessions,
+                    word<SessionUse>({{"own", SessionUse::own}, {"shared", SessionUse::shared}}),
+                    "`own`: each client session has a connection, and a process, of its own, and "
+                    "servers may ask clients. `shared`: all share one, which can ask nobody. "
+                    "Default `own`.")
+      .optional_key("maxSessions", &UpstreamConfig::max_sessions,
+                    config::integer<std::size_t>(1, 10'000),
+                    "How many processes of a `command` may run for sessions. Default 64.")
+      .optional_key("serverRequests", &UpstreamConfig::server_requests,
+                    config::list_of(
+                        word<ServerRequestKind>({{"roots", ServerRequestKind::roots},
+                                                 {"sampling", ServerRequestKind::sampling},
+                                                 {"elicitation", ServerRequestKind::elicitation}}),
+                        Empty::allowed),
+                    "What it may ask of clients that declared the capability. Default: all three.")
       .required_key("vertical", &UpstreamConfig::vertical, vertical(),
                     "The business domain it belongs to, or `shared`.",
                     Code::policy_vertical_missing)
@@ -201,9 +437,7 @@ Table<UpstreamConfig> upstream_table() {
                     "How long it may take to start and answer `initialize`. Default 60.")
       .optional_key("maxAnswerBytes", &UpstreamConfig::max_answer_bytes,
                     config::integer<std::size_t>(1024, kGiB),
-                    "The largest message taken from it. Default 16777216.")
-      .refused_key("url", Code::policy_value,
-                   "HTTP upstreams are not supported yet: use `command`.");
+                    "The largest message taken from it. Default 16777216.");
   return table;
 }
 
@@ -218,6 +452,13 @@ Table<grant::Role> role_table() {
                     "Globs over `upstream/tool`; `*` does not cross `/`. Absent means no tool.")
       .optional_key("toolsOutOfScope", &grant::Role::tools_out_of_scope,
                     config::list_of(glob(), Empty::allowed), "Globs that win over `toolsInScope`.")
+      .optional_key("resourcesInScope", &grant::Role::resources_in_scope,
+                    config::list_of(resource_glob(), Empty::allowed),
+                    "Globs over `upstream/URI`; `*` does not cross `/`, a final `/**` takes any "
+                    "rest. Absent means no resource.")
+      .optional_key("promptsInScope", &grant::Role::prompts_in_scope,
+                    config::list_of(prompt_glob(), Empty::allowed),
+                    "Globs over `upstream/prompt`. Absent means no prompt.")
       .optional_key("verticals", &grant::Role::verticals,
                     config::list_of(config::text("name"), Empty::allowed),
                     "The verticals its grants may reach. Absent means only what is `shared`.");
@@ -246,10 +487,28 @@ Table<Written> policy_table() {
                     config::list_of(config::located(config::mapping("issuer", issuer_table())),
                                     Empty::refused),
                     "Who may issue tokens. Required when there are listeners.")
+      .optional_key("admin", &Written::admin,
+                    maybe(config::located(config::mapping("admin listener", admin_table()))),
+                    "Where health, readiness and metrics are. Default: the Unix socket "
+                    "`admin.sock` in `stateDir`.")
       .required_key("upstreams", &Written::upstreams,
-                    config::map_of(upstream_id(), config::mapping("upstream", upstream_table()),
+                    config::map_of(upstream_id(),
+                                   config::located(config::mapping("upstream", upstream_table())),
                                    Empty::refused),
-                    "The MCP servers behind the gateway.")
+                    "The MCP servers behind the gateway, each at `/mcp/<id>`, and all of them "
+                    "together at `/mcp`.")
+      .optional_key(
+          "virtualServers", &Written::virtual_servers,
+          config::map_of(upstream_id(),
+                         config::located(config::mapping("virtual server", virtual_server_table())),
+                         Empty::refused),
+          "Selections of them, each at `/mcp/<name>`.")
+      .optional_key("naming", &Written::naming, naming(),
+                    "How tools and prompts of several upstreams are called at `/mcp`. Default "
+                    "`always`: `upstream__tool`.")
+      .optional_key("maxSessions", &Written::max_sessions,
+                    config::integer<std::size_t>(1, 1'000'000),
+                    "How many MCP sessions of clients there may be. Default 20000.")
       .optional_key(
           "roles", &Written::roles, role_map(),
           "What a grant's `role` allows at most. More of them may stand in `roles/*.yaml`. A grant "
@@ -397,28 +656,116 @@ class Loader {
                    .where = (shown_ / kPolicyFile).string()});
     }
     take_issuers(std::move(written.issuers));
-    for (auto& [id, upstream] : written.upstreams) {
-      upstream.id = id;
-      if (!upstream.command.empty() && upstream.command.front().contains('/')) {
-        upstream.command.front() = resolve(upstream.command.front()).string();
-      }
-      policy_.upstreams.emplace(id, std::move(upstream));
-    }
+    take_admin(std::move(written.admin));
+    for (auto& [id, upstream] : written.upstreams) take_upstream(id, std::move(upstream));
+    take_virtual_servers(std::move(written.virtual_servers));
+    policy_.naming = written.naming;
+    policy_.max_sessions = written.max_sessions;
     take_roles(std::move(written.roles));
+  }
+
+  void refuse(Code code, std::string message, const std::string& where) {
+    errors_.add({.code = code, .message = std::move(message), .where = where});
+  }
+  void resolve_in_place(std::optional<fs::path>& path) const {
+    if (path) path = resolve(*path);
+  }
+  void resolve_tls(std::optional<TlsListenerConfig>& tls, const std::string& where) {
+    if (!tls) return;
+    tls->certificate = resolve(tls->certificate);
+    tls->key = resolve(tls->key);
+    resolve_in_place(tls->client_ca);
+    if (tls->require_client_certificate && !tls->client_ca) {
+      refuse(Code::policy_value, "requireClientCertificate needs clientCa", where);
+    }
+  }
+
+  void take_upstream(const std::string& id, Located<UpstreamConfig> located) {
+    auto& [upstream, where] = located;
+    upstream.id = id;
+    const bool is_http = !upstream.endpoint.url.empty();
+    if (!errors_.empty() && !is_http && !upstream.is_stdio()) {
+      // what is missing may be what was refused
+    } else if (is_http == upstream.is_stdio()) {
+      refuse(Code::policy_missing_key, "an upstream has either 'command' or 'url'", where);
+    } else if (is_http) {
+      check_http_upstream(upstream, where);
+    } else if (upstream.command.front().contains('/')) {
+      upstream.command.front() = resolve(upstream.command.front()).string();
+    }
+    for (auto& [name, file] : upstream.secret_headers) file = resolve(file);
+    resolve_in_place(upstream.tls_ca);
+    resolve_in_place(upstream.tls_certificate);
+    resolve_in_place(upstream.tls_key);
+    policy_.upstreams.emplace(id, std::move(upstream));
+  }
+
+  void check_http_upstream(const UpstreamConfig& upstream, const std::string& where) {
+    if (!upstream.environment.empty()) {
+      refuse(Code::policy_value, "'env' is for upstreams with a 'command'", where);
+    }
+    const HttpEndpoint& endpoint = upstream.endpoint;
+    if (!endpoint.tls && !is_this_machine(endpoint.host) && !upstream.allow_plaintext) {
+      refuse(Code::policy_value,
+             "http:// goes to this machine only; use https://, or say allowPlaintext where "
+             "something else encrypts",
+             where);
+    }
+    const bool has_tls_keys = upstream.tls_ca || upstream.tls_certificate || upstream.tls_key;
+    if (has_tls_keys && !endpoint.tls) {
+      refuse(Code::policy_value, "TLS settings need an https:// URL", where);
+    }
+    if (upstream.tls_certificate.has_value() != upstream.tls_key.has_value()) {
+      refuse(Code::policy_value, "tlsCertificate and tlsKey go together", where);
+    }
+  }
+
+  void take_virtual_servers(Entries<Located<VirtualServer>> servers) {
+    for (auto& [name, located] : servers) {
+      auto& [server, where] = located;
+      if (policy_.upstreams.contains(name)) {
+        refuse(Code::policy_value,
+               fmt::format("'{}' is an upstream already; both would be at /mcp/{}", name, name),
+               where);
+      }
+      for (const std::string& upstream : server.upstreams) {
+        if (policy_.upstreams.contains(upstream)) continue;
+        refuse(Code::policy_value, fmt::format("there is no upstream '{}'", upstream), where);
+      }
+      policy_.virtual_servers.emplace(name, std::move(server));
+    }
+  }
+
+  void take_admin(std::optional<Located<AdminConfig>> located) {
+    if (!located) return;
+    auto& [admin, where] = *located;
+    resolve_tls(admin.tls, where);
+    resolve_in_place(admin.token_file);
+    const bool is_unix = admin.address.family == net::Address::Family::unix_socket;
+    if (!admin.address.host.empty() && !is_unix && (!admin.tls || !admin.token_file)) {
+      refuse(Code::policy_listener, "the admin listener over TCP needs 'tls' and 'tokenFile'",
+             where);
+    }
+    policy_.admin = std::move(admin);
   }
 
   void take_listeners(std::vector<Located<ListenerConfig>> listeners) {
     std::set<std::string> seen;
     for (auto& [listener, where] : listeners) {
-      net::Address& address = listener.address;
+      const net::Address& address = listener.address;
       const bool any_port =
           address.family != net::Address::Family::unix_socket && address.port == 0;
       if (!any_port && !seen.insert(address.to_string()).second) {
-        errors_.add({.code = Code::policy_value,
-                     .message = "this address is listened on twice",
-                     .where = where});
+        refuse(Code::policy_value, "this address is listened on twice", where);
       }
-      policy_.listeners.push_back(std::move(address));
+      if (!address.host.empty() && !address.is_loopback() && !listener.tls) {
+        refuse(Code::policy_listener,
+               "an address that others reach needs 'tls'; without it only loopback addresses and "
+               "Unix sockets may be listened on",
+               where);
+      }
+      resolve_tls(listener.tls, where);
+      policy_.listeners.push_back(std::move(listener));
     }
   }
 
@@ -575,9 +922,15 @@ std::string policy_reference() {
       "them.\n";
   out += section("zwinger.yaml", "The top of the file.", policy_table().rows());
   out += section("A listener", "One entry of `listeners`.", listener_table().rows());
+  out += section("TLS settings", "Of a listener; the files are read at start.",
+                 listener_tls_table().rows());
+  out += section("The admin listener", "`admin`.", admin_table().rows());
   out += section("An issuer", "One entry of `issuers`.", issuer_table().rows());
   out += section("An upstream", "One value of `upstreams`; its key is the upstream's id.",
                  upstream_table().rows());
+  out += section("A virtual server",
+                 "One value of `virtualServers`; its key is the last part of its URL.",
+                 virtual_server_table().rows());
   out += section("A role",
                  "One value of `roles`, or of a file in `roles/`; its key is the role's name.",
                  role_table().rows());

@@ -19,6 +19,7 @@
 #include "grant/grant.h"
 #include "identity/token_verifier.h"
 #include "net/stream.h"
+#include "text/glob.h"
 
 namespace zwinger::gateway {
 
@@ -31,14 +32,85 @@ enum class Mode { development, production };
 // The file that every policy directory has.
 inline constexpr std::string_view kPolicyFile = "zwinger.yaml";
 
+// How an HTTP upstream is reached.
+struct HttpEndpoint {
+  std::string url;   // as written
+  bool tls = false;  // https
+  std::string host;  // name or IP literal, IPv6 without brackets
+  std::uint16_t port = 80;
+  std::string target;  // path and query
+  bool operator==(const HttpEndpoint&) const = default;
+};
+enum class HttpTransport : std::uint8_t {
+  streamable,  // MCP 2025-03-26 and later
+  sse          // HTTP+SSE of 2024-11-05
+};
+// What a server may ask of a client.
+enum class ServerRequestKind : std::uint8_t { roots, sampling, elicitation };
+// Whether each client session gets a connection (and a process) of its own.
+enum class SessionUse : std::uint8_t { own, shared };
+
 struct UpstreamConfig {
   std::string id;                    // [a-z0-9-]+, at most 32 characters
-  std::vector<std::string> command;  // argv; [0] without "/" is looked up in PATH
+  std::vector<std::string> command;  // argv; [0] without "/" is looked up in PATH; empty: HTTP
+  HttpEndpoint endpoint;             // of an HTTP upstream
+  HttpTransport transport = HttpTransport::streamable;
+  bool allow_plaintext = false;  // http:// to another host than this one
+  std::vector<std::pair<std::string, std::string>> headers;  // sent with every request
+  std::vector<std::pair<std::string, std::filesystem::path>> secret_headers;  // value in a file
+  std::optional<std::filesystem::path> tls_ca;
+  std::optional<std::filesystem::path> tls_certificate;
+  std::optional<std::filesystem::path> tls_key;
+  std::string tls_server_name;  // empty: the host
+  SessionUse sessions = SessionUse::own;
+  std::size_t max_sessions = 64;  // processes of a stdio upstream beside the shared one
+  std::vector<ServerRequestKind> server_requests = {
+      ServerRequestKind::roots, ServerRequestKind::sampling, ServerRequestKind::elicitation};
   std::vector<std::pair<std::string, std::string>> environment;  // beside PATH, HOME, LANG, TZ
   std::string vertical;
   std::chrono::seconds answer_timeout{60};
   std::chrono::seconds start_timeout{60};
   std::size_t max_answer_bytes = std::size_t{16} << 20U;
+
+  [[nodiscard]] bool is_stdio() const { return !command.empty(); }
+  bool operator==(const UpstreamConfig&) const = default;  // hot reload keeps what did not change
+};
+
+// How the tools and prompts of several upstreams behind one URL are called.
+enum class Naming : std::uint8_t {
+  always,       // upstream__tool
+  on_conflict,  // its own name, and upstream__tool where two have the same
+  never         // its own name; of two that have the same the first upstream's is meant
+};
+
+// A named selection of upstreams, or of what they have, with a URL of its own: /mcp/<name>.
+struct VirtualServer {
+  std::vector<std::string> upstreams;  // in their order
+  std::vector<text::Glob> tools;       // over upstream/tool; empty: all of them
+  std::vector<text::Glob> prompts;     // over upstream/prompt; empty: all of them
+  Naming naming = Naming::always;
+};
+
+struct TlsListenerConfig {
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+  std::optional<std::filesystem::path> client_ca;
+  bool require_client_certificate = false;
+  bool operator==(const TlsListenerConfig&) const = default;
+};
+struct ListenerConfig {
+  net::Address address;
+  std::optional<TlsListenerConfig> tls;
+  std::vector<std::string> hosts;    // names that its Host header may have, besides the address
+  std::vector<std::string> origins;  // of web pages that may use it, besides those of this machine
+  bool operator==(const ListenerConfig&) const = default;
+};
+// Health, readiness and metrics.
+struct AdminConfig {
+  net::Address address;  // a Unix socket, or TCP with TLS and a token
+  std::optional<TlsListenerConfig> tls;
+  std::optional<std::filesystem::path> token_file;
+  bool operator==(const AdminConfig&) const = default;
 };
 
 struct IssuerConfig {
@@ -53,7 +125,11 @@ struct Policy {
   std::filesystem::path directory;
   Mode mode = Mode::production;
   std::filesystem::path state_dir;
-  std::vector<net::Address> listeners;
+  std::vector<ListenerConfig> listeners;
+  std::optional<AdminConfig> admin;  // absent: <stateDir>/admin.sock
+  Naming naming = Naming::always;
+  std::map<std::string, VirtualServer, std::less<>> virtual_servers;
+  std::size_t max_sessions = 20'000;
   std::vector<IssuerConfig> issuers;
   std::map<std::string, UpstreamConfig, std::less<>> upstreams;
   grant::RoleTable roles{std::map<std::string, grant::Role, std::less<>>{}};

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -12,6 +11,7 @@
 #include "identity/principal.h"
 #include "json/json.h"
 #include "json/writer.h"
+#include "mcp/revision.h"
 #include "state/store.h"
 
 namespace zwinger::gateway {
@@ -175,35 +175,44 @@ class Replay::Impl {
   };
 
   Judged judge_list(std::string_view upstream) {
-    return judge_question(upstream, Operation::list_tools, {}, std::nullopt);
+    Question list;
+    list.method = mcp::Method::tools_list;
+    list.upstream = upstream;
+    return judge_question(list);
   }
   Judged judge_call(std::string_view upstream, std::string_view tool,
                     std::optional<json::Value> arguments) {
-    return judge_question(upstream, Operation::call_tool, tool, arguments);
+    Question call;
+    call.method = mcp::Method::tools_call;
+    call.upstream = upstream;
+    call.name = tool;
+    call.arguments = arguments;
+    return judge_question(call);
   }
   // After judge_list() allowed.
   [[nodiscard]] Judged judge_tool(std::string_view upstream, std::string_view name) const {
     const auto here = approach(upstream);
     if (!here) return here.error();
-    return {
-        .verdict = judge_listed_tool(
-            roles_, *here->who, {.upstream = upstream, .tool = name, .vertical = here->vertical}),
-        .stage = kGrantStage};
+    Question list;
+    list.who = here->who;
+    list.method = mcp::Method::tools_list;
+    list.upstream = upstream;
+    list.vertical = here->vertical;
+    list.now = now();
+    return {.verdict = judge_listed(roles_, list, name), .stage = kGrantStage};
   }
 
-  Judged judge_question(std::string_view upstream, Operation operation, std::string_view tool,
-                        std::optional<json::Value> arguments) {
-    const auto here = approach(upstream);
+  // `question` lacks who asks, where, and when.
+  Judged judge_question(Question question) {
+    const auto here = approach(question.upstream);
     if (!here) return here.error();
-    Judgement judgement =
-        judge(roles_, {.who = here->who,
-                       .operation = operation,
-                       .tool = {.upstream = upstream, .tool = tool, .vertical = here->vertical},
-                       .arguments = arguments,
-                       .now = now()});
+    question.who = here->who;
+    question.vertical = here->vertical;
+    question.now = now();
+    Judgement judgement = judge(roles_, question);
     if (judgement.verdict.allowed() && judgement.must_reserve) {
       if (const auto taken = state::reserve(*counters_, *judgement.must_reserve); !taken) {
-        return {.verdict = Verdict::deny(taken.error()), .stage = kStateStage};
+        return {.verdict = Verdict::deny(taken.error().code), .stage = kStateStage};
       }
     }
     return {.verdict = std::move(judgement.verdict), .stage = judgement.stage};

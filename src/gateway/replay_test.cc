@@ -62,7 +62,7 @@ TEST(ReplayTest, SessionsGiveTheirExpectedLines) {
     EXPECT_EQ(replay(lines_of(entry.path()), has_policy ? &*policy : nullptr),
               lines_of(sessions() / (stem + ".expected.jsonl")));
   }
-  EXPECT_EQ(count, 7);
+  EXPECT_EQ(count, 10);
 }
 
 // What an attacker can write is the text of results: no verdict may hang on it.

@@ -1,31 +1,36 @@
-// The stages that decide a request, in their order, as pure functions: the pipeline and replay both
-// call judge().
+// The stages that decide an exchange, in their order, as pure functions: the pipeline, replay and
+// eval call the same ones.
 //
 // No I/O, no clock, no counting. What must be counted before the request may pass is returned for
 // the caller to take (state::reserve) as the last stage.
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/verdict.h"
+#include "gateway/policy.h"
 #include "grant/grant.h"
 #include "identity/principal.h"
 #include "json/json.h"
+#include "mcp/params.h"
+#include "mcp/revision.h"
 #include "state/store.h"
 
 namespace zwinger::gateway {
 
-enum class Operation { initialize, ping, list_tools, call_tool };
-
-// What is asked. Views must outlive the call.
+// What a client asks. Views must outlive the call.
 struct Question {
   const identity::Authenticated* who = nullptr;  // null: nobody; everything is denied
-  Operation operation = Operation::ping;
-  grant::ToolRef tool;  // tool name empty unless call_tool
+  mcp::Method method = mcp::Method::ping;
+  std::string_view upstream;
+  std::string_view vertical;
+  std::string_view name;  // of the tool or prompt; for a task, of the tool that it runs
+  std::string_view uri;
   std::optional<json::Value> arguments;
   UnixSeconds now = 0;
 };
@@ -33,7 +38,7 @@ struct Question {
 struct Judgement {
   Verdict verdict;
   std::string_view stage;  // the stage that denied; "grant" where all allowed
-  // Whether some tool of the upstream could be reached. Where not, initialize and tools/list are
+  // Whether something of the upstream could be reached. Where not, initialize and lists are
   // answered without the upstream: nothing of the request goes to it, and nothing of it comes back.
   bool reaches_upstream = false;
   std::optional<state::Reservation>
@@ -42,10 +47,29 @@ struct Judgement {
 
 [[nodiscard]] Judgement judge(const grant::RoleTable& roles, const Question& question);
 
-// Whether a tool belongs into a list for this principal: the same evaluation that a call begins
-// with.
-[[nodiscard]] Verdict judge_listed_tool(const grant::RoleTable& roles,
-                                        const identity::Authenticated& who,
-                                        const grant::ToolRef& tool);
+// Whether an entry belongs into a list for this principal: the same evaluation that a call, a read
+// or a get of it begins with. `method` is the list's.
+[[nodiscard]] Verdict judge_listed(const grant::RoleTable& roles, const Question& list,
+                                   std::string_view key);
+
+// What a server asks of a client, or tells it.
+struct ServerQuestion {
+  const identity::Authenticated* who = nullptr;  // whose session it is
+  std::string_view upstream;
+  std::string_view vertical;
+  std::span<const ServerRequestKind> may_ask;  // by the upstream's configuration
+  std::optional<json::Value> capabilities;     // what the client declared; nothing: no client
+  UnixSeconds now = 0;
+};
+[[nodiscard]] Judgement judge_server_request(const grant::RoleTable& roles,
+                                             const ServerQuestion& question, mcp::Method method,
+                                             const mcp::RequestParams& params);
+// `uri` is that of notifications/resources/updated, else empty.
+[[nodiscard]] Verdict judge_server_notification(const grant::RoleTable& roles,
+                                                const ServerQuestion& question,
+                                                mcp::Notification notification,
+                                                std::string_view uri);
+[[nodiscard]] Verdict judge_client_notification(const grant::RoleTable& roles,
+                                                const Question& question);
 
 }  // namespace zwinger::gateway

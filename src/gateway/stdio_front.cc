@@ -19,6 +19,8 @@ StdioFront::StdioFront(Parts parts, std::unique_ptr<net::Stream> input,
 
 Task<void> StdioFront::serve(Duration grace) {
   const auto self = shared_from_this();  // what still runs after the grace keeps using this
+  session_ = parts_.sessions.make("stdio", parts_.who, parts_.generation, parts_.clock.monotonic());
+  parts_.loop.spawn(write_events(self, *session_->standalone()->attach(std::nullopt)));
   LineReader lines(limits_.max_bytes);
   std::vector<char> chunk(std::size_t{64} << 10U);
   while (!output_broken_) {
@@ -42,6 +44,10 @@ Task<void> StdioFront::serve(Duration grace) {
   co_await finish(grace);
 }
 
+void StdioFront::end() {
+  if (session_) session_->end();
+}
+
 void StdioFront::stop() {
   told_to_stop_ = true;
   input_->close();
@@ -52,7 +58,7 @@ void StdioFront::stop() {
 }
 
 Task<void> StdioFront::finish(Duration grace) {
-  if (running_ == 0 && !writing_) co_return;
+  if (running_ == 0 && !has_output()) co_return;
   idle_ = std::make_shared<net::OneShot<bool>>(parts_.loop);
   const auto idle = idle_;
   co_await idle->wait_until(net::Loop::now() + grace);
@@ -60,8 +66,7 @@ Task<void> StdioFront::finish(Duration grace) {
 
 Task<void> StdioFront::wait_until_written() {
   if (!writing_) co_return;
-  written_ = std::make_shared<net::OneShot<bool>>(parts_.loop);
-  const auto written = written_;
+  const auto written = written_.emplace_back(std::make_shared<net::OneShot<bool>>(parts_.loop));
   co_await written->wait();
 }
 
@@ -74,7 +79,14 @@ void StdioFront::take_line(std::string line) {
     send(mcp::write_unreadable(message.error().id, message.error().error));
     return;
   }
-  if (message->kind != mcp::MessageKind::request) return take_notification(*message);
+  if (message->kind == mcp::MessageKind::notification) return take_notification(*message);
+  if (message->kind != mcp::MessageKind::request) {
+    if (!session_->answer(*std::move(message))) {
+      parts_.notices.note("client_answer_refused", parts_.route.upstream->id(), {},
+                          name(Code::rpc_invalid));
+    }
+    return;
+  }
   const std::string id = mcp::id_key(*message->document.root().find("id"));
   const std::string& upstream = parts_.route.upstream->id();
   if (in_flight_.contains(id)) {
@@ -93,51 +105,88 @@ void StdioFront::take_line(std::string line) {
 }
 
 Task<void> StdioFront::run_exchange(std::shared_ptr<StdioFront> self, mcp::Message message) {
-  Exchange x(self->parts_.loop, std::move(message));
+  const Monotonic began = self->parts_.clock.monotonic();
+  self->session_->use(self->parts_.who, self->parts_.generation, began);
+  const std::string id = mcp::id_key(*message.document.root().find("id"));
+  Exchange x(self->parts_.loop, std::move(message), began);
+  x.generation = self->parts_.generation;
   x.who = self->parts_.who;
   x.transport = "stdio";
   x.call_id = self->parts_.random.hex(16);
-  x.began = self->parts_.clock.monotonic();
-  x.upstream = self->parts_.route.upstream;
-  x.vertical = self->parts_.route.vertical;
-  // The wrapper has one loop, so the upstream speaks on this thread.
-  x.client_progress = [self](std::string progress) {
-    if (self->outbox_.size() > kDropProgressAbove) return false;
-    self->send(std::move(progress));
-    return true;
-  };
+  x.route = self->parts_.route;
+  x.session = self->session_;
+  x.stream = self->session_->standalone();
   ++self->running_;
   {
-    const InFlight::Entry entry(self->in_flight_,
-                                mcp::id_key(*x.message.document.root().find("id")), x.cancellation);
-    Answer answer = co_await self->parts_.pipeline.run(x);
-    // A cancelled request gets no answer: the client has stopped waiting
-    // (basic/utilities/cancellation).
-    if (!x.failure || x.failure->code != Code::cancelled) self->send(std::move(answer.message));
+    const InFlight::Entry entry(self->in_flight_, id, x.cancellation);
+    auto run = self->parts_.pipeline.run(x);
+    Answer answer = co_await run;
+    // Through the stream, so that it comes behind the events that came before it. A cancelled
+    // request gets no answer: the client has stopped waiting (basic/utilities/cancellation).
+    if (answer.failure != Code::cancelled) {
+      self->session_->standalone()->append(std::move(answer.message));
+    }
   }
   --self->running_;
   self->tell_if_idle();
 }
 
+Task<void> StdioFront::write_events(std::shared_ptr<StdioFront> self, std::uint64_t reader) {
+  const auto stream = self->session_->standalone();
+  while (!self->output_broken_) {
+    if (self->outbox_.size() > kHoldEventsAbove) {
+      auto writing = self->wait_until_written();
+      co_await writing;
+    }
+    auto waiting =
+        stream->next(self->parts_.loop, reader, ClientStream::Form::stream, Monotonic::max());
+    const ClientStream::Next next = co_await waiting;
+    if (next.kind == ClientStream::Next::Kind::event) {
+      self->send(*next.message);
+    } else if (next.kind != ClientStream::Next::Kind::paused) {
+      break;
+    }
+  }
+  stream->detach(reader);
+}
+
 void StdioFront::take_notification(const mcp::Message& message) {
   const std::string& upstream = parts_.route.upstream->id();
-  if (message.kind != mcp::MessageKind::notification) {
-    parts_.notices.note("client_answer_refused", upstream, {}, name(Code::rpc_invalid));
-    return;
-  }
-  const auto kind = mcp::parse_notification(message.method);
-  if (kind == mcp::Notification::initialized) return;
+  const auto kind = mcp::parse_client_notification(message.method);
   if (kind == mcp::Notification::cancelled) {
     const auto params = mcp::read_cancelled_params(message.params);
-    std::optional<std::string> reason;
-    if (params && params->reason) reason = params->reason->source();
     const bool found =
-        params && in_flight_.cancel(mcp::id_key(params->request_id), std::move(reason));
+        params && in_flight_.cancel(mcp::id_key(params->request_id), [&](std::int64_t known_as) {
+          return mcp::rewrite_cancelled(message, known_as);
+        });
     parts_.notices.note(found ? "cancelled" : "cancel_without_request", upstream);
     return;
   }
-  parts_.notices.note("client_notification_refused", upstream, message.method,
-                      name(Code::method_not_supported));
+  if (!kind) {
+    parts_.notices.note("client_notification_refused", upstream, message.method,
+                        name(Code::method_not_supported));
+    return;
+  }
+  parts_.loop.spawn(pass_notification(shared_from_this(), std::string(message.method),
+                                      mcp::single_line(std::string(message.document.text()))));
+}
+
+Task<void> StdioFront::pass_notification(std::shared_ptr<StdioFront> self, std::string method,
+                                         std::string message) {
+  const std::string& upstream = self->parts_.route.upstream->id();
+  const auto connection = self->session_->connection_to(upstream);
+  if (!connection) co_return;  // nobody has initialized: there is nothing to tell
+  const Verdict verdict = self->parts_.pipeline.judge_client_notification(
+      *self->parts_.generation, self->parts_.who.get(), self->parts_.route);
+  if (!verdict.allowed()) {
+    self->parts_.notices.note("client_notification_denied", upstream, method,
+                              verdict.reason_name());
+    co_return;
+  }
+  auto sending = connection->send(self->parts_.loop, std::move(message));
+  const Result<void> sent = co_await sending;
+  self->parts_.notices.note("client_notification", upstream, method,
+                            sent ? "ok" : name(sent.error().code));
 }
 
 void StdioFront::send(std::string message) {
@@ -159,12 +208,16 @@ Task<void> StdioFront::write_outbox(std::shared_ptr<StdioFront> self) {
     }
   }
   self->writing_ = false;
-  if (self->written_) self->written_->set(true);
+  for (const auto& written : std::exchange(self->written_, {})) written->set(true);
   self->tell_if_idle();
 }
 
+bool StdioFront::has_output() const {
+  return writing_ || (!output_broken_ && session_ && session_->standalone()->pending());
+}
+
 void StdioFront::tell_if_idle() {
-  if (idle_ && running_ == 0 && !writing_) idle_->set(true);
+  if (idle_ && running_ == 0 && !has_output()) idle_->set(true);
 }
 
 }  // namespace zwinger::gateway

@@ -62,14 +62,38 @@ std::string describe_end(int status) {
 
 }  // namespace
 
-class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::Impl> {
+// One process after another, and what waits for it. Its public half may be called from any thread,
+// the rest is the home loop's.
+class StdioConnection final : public Connection,
+                              public std::enable_shared_from_this<StdioConnection> {
  public:
-  Impl(net::Loop& home, StdioUpstreamOptions options, Log& log, Notices& notices)
+  StdioConnection(net::Loop& home, StdioUpstreamOptions options, ConnectionStart start,
+                  bool is_shared, Log& log, Notices& notices)
       : home_(home),
         options_(std::move(options)),
+        start_(std::move(start)),
+        is_shared_(is_shared),
         log_(log),
         notices_(notices),
         stopped_(std::make_shared<net::OneShot<bool>>(home)) {}
+
+  // --- any thread ---
+
+  [[nodiscard]] std::int64_t next_id() override {
+    return next_id_.fetch_add(1, std::memory_order_relaxed);
+  }
+  Task<Result<std::shared_ptr<const mcp::ServerInfo>>> server(net::Loop& caller) override;
+  Task<Result<mcp::Message>> request(net::Loop& caller, UpstreamRequest request) override;
+  Task<Result<void>> send(net::Loop& caller, std::string message) override;
+  void cancel(std::int64_t id, std::string message) override;
+  void listen() override {}
+  void close() override {
+    on_home([self = shared_from_this()] { self->end(); });
+  }
+  // No process, and none will come.
+  [[nodiscard]] bool over() const { return over_.load(std::memory_order_acquire); }
+
+  // --- home loop ---
 
   void start() { home_.spawn(supervise(shared_from_this())); }
 
@@ -78,17 +102,21 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     fail_everything({Code::upstream_unavailable, "the gateway is shutting down", {}});
   }
 
-  Task<void> stop() {
+  // Ends the process, for good.
+  void end() {
     quiesce();
     if (pause_) pause_->set(true);
     if (process_) process_->output().close();  // ends read_output(), and with it this life
+  }
+
+  Task<void> stop() {
+    end();
     const auto stopped = stopped_;
     // A child in an uninterruptible system call outlives SIGKILL; it must not keep us.
     co_await stopped->wait_until(net::Loop::now() + kStopBound);
   }
 
   [[nodiscard]] const std::string& id() const { return options_.config.id; }
-  [[nodiscard]] std::int64_t next_id() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
   [[nodiscard]] const UpstreamConfig& config() const { return options_.config; }
 
   // Runs `work` on the home loop, at once where this is it.
@@ -134,11 +162,11 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
 
   // The request is given up: whatever comes for it later is dropped. The upstream is told where it
   // has been sent.
-  void give_up(std::int64_t id, const std::optional<std::string>& reason, const Error& error) {
+  void give_up(std::int64_t id, const std::string& message, const Error& error) {
     if (const auto found = pending_.find(id); found != pending_.end()) {
       found->second.reply->set(std::unexpected(error));
       pending_.erase(found);
-      if (state_ == State::ready) send(mcp::write_cancelled(id, reason));
+      if (state_ == State::ready) write(message);
       return;
     }
     const auto queued =
@@ -154,7 +182,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
   // Sent, and not answered yet.
   struct Pending {
     std::shared_ptr<net::OneShot<Reply>> reply;
-    ProgressSink progress;
+    std::shared_ptr<EventSink> events;
+    std::string progress_key;
   };
   // Not sent: the upstream is starting. No answer can belong to it.
   struct Waiting {
@@ -163,6 +192,7 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
   };
 
   [[nodiscard]] Error down_error() const {
+    if (!refusal_.empty()) return {Code::upstream_error, refusal_, {}};
     return {Code::upstream_unavailable,
             "upstream '" + id() + "' is not running and will be started again" +
                 (last_failure_.empty() ? std::string() : "; it " + last_failure_),
@@ -174,12 +204,13 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
 
   // --- supervision ---
 
-  static Task<void> supervise(std::shared_ptr<Impl> self) {
+  static Task<void> supervise(std::shared_ptr<StdioConnection> self) {
     auto pause = std::chrono::milliseconds(kFirstPause);
     while (!self->stopping_) {
       const Monotonic began = net::Loop::now();
       self->state_ = State::starting;
       co_await self->run_once();
+      if (!self->was_ready_ && !self->is_shared_) self->stopping_ = true;  // its client was told
       if (self->stopping_) break;
       if (net::Loop::now() - began > kHealthyAfter) pause = kFirstPause;
       self->log_.warn("upstream '{}' {}; starting it again in {} ms", self->id(),
@@ -191,6 +222,7 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
       self->pause_.reset();
       pause = std::min<std::chrono::milliseconds>(pause * 2, kLongestPause);
     }
+    self->over_.store(true, std::memory_order_release);
     self->stopped_->set(true);
   }
 
@@ -225,7 +257,9 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     co_await read_output();
 
     const bool was_ready = state_ == State::ready;
-    go_down({Code::upstream_died, "upstream '" + id() + "' ended before it answered", {}});
+    go_down(refusal_.empty()
+                ? Error{Code::upstream_died, "upstream '" + id() + "' ended before it answered", {}}
+                : down_error());
     co_await process_->end_tree(kStopGrace);  // closes its input first
     const std::optional<int> status =
         co_await exit_status->wait_until(net::Loop::now() + kStopGrace);
@@ -246,7 +280,7 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
 
   // The one who waits for the process. A grandchild may keep the pipe open after the server itself
   // has ended: what is in the pipe by then is read, and no more.
-  static Task<void> watch_exit(std::shared_ptr<Impl> self,
+  static Task<void> watch_exit(std::shared_ptr<StdioConnection> self,
                                std::shared_ptr<net::OneShot<int>> status) {
     const std::uint64_t life = self->life_;
     const int ended = co_await self->process_->wait();
@@ -273,15 +307,17 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
   // --- what we send ---
 
   void send_request(UpstreamRequest request, std::shared_ptr<net::OneShot<Reply>> reply) {
-    if (!send(std::move(request.message))) {
+    if (!write(request.message)) {
       reply->set(std::unexpected(overloaded()));
       return;
     }
-    pending_.emplace(request.id, Pending{std::move(reply), std::move(request.progress)});
+    pending_.emplace(request.id, Pending{.reply = std::move(reply),
+                                         .events = std::move(request.events),
+                                         .progress_key = std::move(request.progress_key)});
   }
 
   // False where there is no room; then nothing is sent.
-  bool send(std::string message) {
+  bool write(std::string_view message) {
     if (outbox_.size() + message.size() > kMaxOutbox) return false;
     outbox_ += message;
     outbox_ += '\n';
@@ -289,7 +325,7 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     return true;
   }
 
-  static Task<void> write_outbox(std::shared_ptr<Impl> self) {
+  static Task<void> write_outbox(std::shared_ptr<StdioConnection> self) {
     self->writing_ = true;
     while (!self->outbox_.empty() && self->process_) {
       const std::string bytes = std::exchange(self->outbox_, {});
@@ -311,15 +347,18 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     writer_gone_.reset();
   }
 
-  static Task<void> handshake(std::shared_ptr<Impl> self,
+  static Task<void> handshake(std::shared_ptr<StdioConnection> self,
                               std::shared_ptr<net::OneShot<bool>> done) {
-    const std::int64_t request = self->next_id();
+    const bool first = self->life_ == 1;
+    const std::int64_t request = first ? self->start_.initialize_id : self->next_id();
+    std::string message =
+        first ? self->start_.initialize
+              : mcp::write_request(request, "initialize", self->start_.initialize_params);
     auto reply = std::make_shared<net::OneShot<Reply>>(self->home_);
-    self->send_request({.id = request,
-                        .message = mcp::write_initialize(request, ZWINGER_VERSION),
-                        .progress = {},
-                        .cancelled = {}},
-                       reply);
+    UpstreamRequest initialize;
+    initialize.id = request;
+    initialize.message = std::move(message);
+    self->send_request(std::move(initialize), reply);
     std::optional<Reply> answer =
         co_await reply->wait_until(net::Loop::now() + self->config().start_timeout);
     self->start_problem_ = self->finish_handshake(request, answer);
@@ -337,16 +376,22 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     }
     if (!*answer) return "failed at initialize: " + answer->error().to_string();
     const mcp::Message& message = **answer;
-    if (message.kind != mcp::MessageKind::result) return "answered initialize with an error";
+    if (message.kind != mcp::MessageKind::result) {
+      refusal_ = message.error->source();
+      return "answered initialize with an error";
+    }
     auto info = mcp::read_initialize_result(*message.result);
     if (!info) return "failed at initialize: " + info.error().to_string();
-    if (!mcp::upstream_revision_supported(info->protocol_version)) {
+    if (!mcp::revision_supported(info->protocol_version)) {
       return "speaks MCP revision '" + info->protocol_version.substr(0, kMaxQuoted) +
              "', which this gateway does not";
     }
     server_ = std::make_shared<const mcp::ServerInfo>(*std::move(info));
     state_ = State::ready;
-    send(mcp::write_initialized());
+    if (start_.send_initialized || was_ready_) {
+      write(mcp::write_notification("notifications/initialized", {}));
+    }
+    was_ready_ = true;
     waiting_bytes_ = 0;
     for (Waiting& waiting : std::exchange(waiting_, {})) {
       send_request(std::move(waiting.request), std::move(waiting.reply));
@@ -361,23 +406,31 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
   Task<void> read_output() {
     LineReader lines(config().max_answer_bytes);
     std::vector<char> chunk(std::size_t{64} << 10U);
+    std::vector<std::optional<std::string>> whole;  // nothing: one that was too long
     while (true) {
       const Result<std::size_t> got = co_await process_->output().read_some(chunk, std::nullopt);
       if (!got || *got == 0) break;
+      whole.clear();
       lines.feed(
           std::string_view(chunk.data(), *got),
-          [this](std::string line) { take_line(std::move(line)); },
-          [this] {
-            bad_line({Code::upstream_answer_too_large,
-                      "upstream '" + id() + "' sent a message of more than " +
-                          std::to_string(config().max_answer_bytes) + " bytes",
-                      {}});
-          });
+          [&whole](std::string line) { whole.emplace_back(std::move(line)); },
+          [&whole] { whole.emplace_back(std::nullopt); });
+      for (std::optional<std::string>& line : whole) {
+        if (line) {
+          auto taking = take_line(*std::move(line));
+          co_await taking;
+        } else {
+          bad_line({Code::upstream_answer_too_large,
+                    "upstream '" + id() + "' sent a message of more than " +
+                        std::to_string(config().max_answer_bytes) + " bytes",
+                    {}});
+        }
+      }
     }
     if (lines.in_line()) notices_.note("upstream_cut_off", id());
   }
 
-  static Task<void> read_stderr(std::shared_ptr<Impl> self,
+  static Task<void> read_stderr(std::shared_ptr<StdioConnection> self,
                                 std::shared_ptr<net::OneShot<bool>> done) {
     LineReader lines(kMaxStderrLine);
     std::vector<char> chunk(4096);
@@ -397,8 +450,8 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     done->set(true);
   }
 
-  void take_line(std::string line) {
-    if (line.empty()) return;
+  Task<void> take_line(std::string line) {
+    if (line.empty()) co_return;
     json::Limits limits;
     limits.max_bytes = config().max_answer_bytes;
     auto message = mcp::parse_message(std::move(line), limits);
@@ -408,20 +461,47 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
                     "' wrote a line that is no MCP message to its standard output (" +
                     message.error().error.to_string() + "); logs belong on standard error",
                 {}});
-      return;
+      co_return;
     }
-    switch (message->kind) {
-      case mcp::MessageKind::request:
-        refuse_request(*message);
-        break;
-      case mcp::MessageKind::notification:
-        take_notification(*message);
-        break;
-      case mcp::MessageKind::result:
-      case mcp::MessageKind::error:
-        take_answer(*std::move(message));
-        break;
+    if (message->kind == mcp::MessageKind::result || message->kind == mcp::MessageKind::error) {
+      take_answer(*std::move(message));
+      co_return;
     }
+    if (message->kind == mcp::MessageKind::request && message->method == "ping") {
+      write(mcp::write_result(message->id, "{}"));
+      co_return;
+    }
+    const std::shared_ptr<EventSink> sink = sink_for(*message);
+    if (sink) {
+      auto taking = sink->take(home_, *std::move(message));
+      co_await taking;
+    } else if (message->kind == mcp::MessageKind::request) {
+      refuse_request(*message);
+    }
+  }
+
+  // Who gets a request or notification: progress belongs to its request, the rest to the session,
+  // if this is one's connection.
+  std::shared_ptr<EventSink> sink_for(const mcp::Message& message) {
+    const bool is_notification = message.kind == mcp::MessageKind::notification;
+    if (is_notification &&
+        mcp::parse_server_notification(message.method) == mcp::Notification::progress) {
+      const auto progress = mcp::read_progress_params(message.params);
+      if (progress) {
+        const std::string key = mcp::id_key(progress->token);
+        const auto found = std::ranges::find_if(
+            pending_, [&key](const auto& entry) { return entry.second.progress_key == key; });
+        if (found != pending_.end() && found->second.events) return found->second.events;
+      }
+      notices_.note("progress_without_request", id());
+      return nullptr;
+    }
+    if (start_.events) return start_.events;
+    if (is_notification) {
+      notices_.note("server_notification_refused", id(), message.method,
+                    name(Code::method_not_supported));
+    }
+    return nullptr;
   }
 
   void take_answer(mcp::Message message) {
@@ -438,33 +518,14 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
     reply->set(std::move(message));
   }
 
-  // Nothing an upstream asks is passed on yet but the ping that keeps it alive.
+  // A shared connection has no client that could be asked.
   void refuse_request(const mcp::Message& message) {
-    if (message.method == "ping") {
-      send(mcp::write_result(message.id, "{}"));
-      return;
-    }
     notices_.note("server_request_refused", id(), message.method, name(Code::method_not_supported));
     mcp::Denial denial;
     denial.reason = Code::method_not_supported;
     denial.text = std::string(info(Code::method_not_supported).text);
     denial.rpc_code = mcp::kMethodNotFound;
-    send(mcp::write_denial(message.id, denial));
-  }
-
-  void take_notification(const mcp::Message& message) {
-    if (mcp::parse_notification(message.method) != mcp::Notification::progress) {
-      notices_.note("server_notification_refused", id(), message.method,
-                    name(Code::method_not_supported));
-      return;
-    }
-    const auto progress = mcp::read_progress_params(message.params);
-    const auto found = progress ? pending_.find(progress->token) : pending_.end();
-    if (found == pending_.end()) {
-      notices_.note("progress_without_request", id());
-      return;
-    }
-    if (found->second.progress) found->second.progress(*progress);
+    write(mcp::write_denial(message.id, denial));
   }
 
   void bad_line(const Error& error) {
@@ -479,14 +540,19 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
 
   net::Loop& home_;
   StdioUpstreamOptions options_;
+  ConnectionStart start_;
+  bool is_shared_;
   Log& log_;
   Notices& notices_;
-  std::atomic<std::int64_t> next_id_{1};
+  std::atomic<std::int64_t> next_id_{kInitializeId + 1};
+  std::atomic<bool> over_{false};
 
   State state_ = State::starting;
   bool stopping_ = false;
   std::string last_failure_;   // why it is not running: "ended with exit code 1"
   std::string start_problem_;  // why this life did not become ready
+  std::string refusal_;        // its own error to initialize, source text
+  bool was_ready_ = false;     // some life was initialized
   std::uint64_t life_ = 0;     // counts the processes
   std::unique_ptr<net::Process> process_;
   std::shared_ptr<const mcp::ServerInfo> server_;
@@ -502,49 +568,127 @@ class StdioUpstream::Impl : public std::enable_shared_from_this<StdioUpstream::I
   std::deque<std::string> stderr_tail_;
 };
 
-StdioUpstream::StdioUpstream(net::Loop& home, StdioUpstreamOptions options, Log& log,
-                             Notices& notices)
-    : impl_(std::make_shared<Impl>(home, std::move(options), log, notices)) {}
-StdioUpstream::~StdioUpstream() = default;
-
-void StdioUpstream::quiesce() { impl_->quiesce(); }
-void StdioUpstream::start() { impl_->start(); }
-Task<void> StdioUpstream::stop() { co_await impl_->stop(); }
-const std::string& StdioUpstream::id() const { return impl_->id(); }
-std::int64_t StdioUpstream::next_id() { return impl_->next_id(); }
-
-Task<Result<mcp::Message>> StdioUpstream::request(net::Loop& caller, UpstreamRequest request) {
-  const std::shared_ptr<Impl> impl = impl_;
+Task<Result<mcp::Message>> StdioConnection::request(net::Loop& caller, UpstreamRequest request) {
+  const auto self = shared_from_this();
   const std::int64_t id = request.id;
   auto reply = std::make_shared<net::OneShot<Reply>>(caller);
-  impl->on_home([impl, reply, request = std::move(request)]() mutable {
-    impl->submit(std::move(request), std::move(reply));
+  self->on_home([self, reply, request = std::move(request)]() mutable {
+    self->submit(std::move(request), std::move(reply));
   });
-  const Monotonic deadline = net::Loop::now() + impl->config().answer_timeout;
+  const Monotonic deadline = net::Loop::now() + self->config().answer_timeout;
   std::optional<Reply> answer = co_await reply->wait_until(deadline);
   if (answer) co_return *std::move(answer);
   const Error error{Code::upstream_timeout,
-                    "upstream '" + impl->id() + "' did not answer within " +
-                        std::to_string(impl->config().answer_timeout.count()) + " s",
+                    "upstream '" + self->id() + "' did not answer within " +
+                        std::to_string(self->config().answer_timeout.count()) + " s",
                     {}};
-  impl->on_home([impl, id, error] { impl->give_up(id, R"("time limit reached")", error); });
+  self->on_home([self, id, error] {
+    self->give_up(id, mcp::write_cancelled(id, R"("time limit reached")"), error);
+  });
   co_return std::unexpected(error);
 }
 
-Task<Result<std::shared_ptr<const mcp::ServerInfo>>> StdioUpstream::server(net::Loop& caller) {
-  const std::shared_ptr<Impl> impl = impl_;
+Task<Result<std::shared_ptr<const mcp::ServerInfo>>> StdioConnection::server(net::Loop& caller) {
+  const auto self = shared_from_this();
   auto reply = std::make_shared<net::OneShot<ServerReply>>(caller);
-  impl->on_home([impl, reply] { impl->tell_server(reply); });
-  const Monotonic deadline = net::Loop::now() + impl->config().start_timeout;
+  self->on_home([self, reply] { self->tell_server(reply); });
+  const Monotonic deadline = net::Loop::now() + self->config().start_timeout;
   std::optional<ServerReply> answer = co_await reply->wait_until(deadline);
   if (answer) co_return *std::move(answer);
-  co_return fail(Code::upstream_unavailable, "upstream '" + impl->id() + "' is still starting");
+  co_return fail(Code::upstream_unavailable, "upstream '" + self->id() + "' is still starting");
 }
 
-void StdioUpstream::cancel(std::int64_t id, std::optional<std::string> reason) {
-  impl_->on_home([impl = impl_, id, reason = std::move(reason)] {
-    impl->give_up(id, reason, {Code::cancelled, std::string(info(Code::cancelled).text), {}});
+Task<Result<void>> StdioConnection::send(net::Loop& caller, std::string message) {
+  const auto self = shared_from_this();
+  auto sent = std::make_shared<net::OneShot<Result<void>>>(caller);
+  self->on_home([self, sent, message = std::move(message)] {
+    if (self->stopping_ || self->state_ != State::ready) {
+      sent->set(std::unexpected(self->down_error()));
+    } else if (!self->write(message)) {
+      sent->set(std::unexpected(self->overloaded()));
+    } else {
+      sent->set(Result<void>());
+    }
   });
+  std::optional<Result<void>> result =
+      co_await sent->wait_until(net::Loop::now() + self->config().answer_timeout);
+  if (!result) co_return std::unexpected(self->overloaded());
+  co_return *std::move(result);
+}
+
+void StdioConnection::cancel(std::int64_t id, std::string message) {
+  on_home([self = shared_from_this(), id, message = std::move(message)] {
+    self->give_up(id, message, {Code::cancelled, std::string(info(Code::cancelled).text), {}});
+  });
+}
+
+// --- the upstream
+// -----------------------------------------------------------------------------------
+
+StdioUpstream::StdioUpstream(net::Loop& home, StdioUpstreamOptions options, Log& log,
+                             Notices& notices)
+    : home_(home), options_(std::move(options)), log_(log), notices_(notices) {}
+StdioUpstream::~StdioUpstream() = default;
+
+std::shared_ptr<StdioConnection> StdioUpstream::begin(ConnectionStart start, bool is_shared) {
+  auto connection = std::make_shared<StdioConnection>(home_, options_, std::move(start), is_shared,
+                                                      log_, notices_);
+  connection->on_home([connection] { connection->start(); });
+  return connection;
+}
+
+std::shared_ptr<Connection> StdioUpstream::shared() {
+  const std::lock_guard lock(mutex_);
+  if (!shared_) {
+    ConnectionStart start;
+    start.initialize_id = kInitializeId;
+    start.initialize_params = mcp::own_initialize_params(ZWINGER_VERSION);
+    start.initialize = mcp::write_request(kInitializeId, "initialize", start.initialize_params);
+    start.send_initialized = true;
+    shared_ = begin(std::move(start), true);
+    if (stopping_) shared_->close();
+  }
+  return shared_;
+}
+
+Result<std::shared_ptr<Connection>> StdioUpstream::open(ConnectionStart start) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return fail(Code::upstream_unavailable, "the gateway is shutting down");
+  std::erase_if(sessions_, [](const std::weak_ptr<StdioConnection>& session) {
+    const auto living = session.lock();
+    return !living || living->over();
+  });
+  if (sessions_.size() >= options_.config.max_sessions) {
+    return fail(Code::session_limit, "upstream '" + id() + "' runs " +
+                                         std::to_string(sessions_.size()) +
+                                         " sessions, which is its limit (maxSessions)");
+  }
+  const auto connection = begin(std::move(start), false);
+  sessions_.push_back(connection);
+  return connection;
+}
+
+std::list<std::shared_ptr<StdioConnection>> StdioUpstream::living() {
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  std::list<std::shared_ptr<StdioConnection>> out;
+  if (shared_) out.push_back(shared_);
+  for (const auto& session : sessions_) {
+    if (auto connection = session.lock(); connection && !connection->over()) {
+      out.push_back(std::move(connection));
+    }
+  }
+  return out;
+}
+
+void StdioUpstream::quiesce() {
+  for (const auto& connection : living()) connection->quiesce();
+}
+
+Task<void> StdioUpstream::stop() {
+  const auto all = living();
+  for (const auto& connection : all) connection->end();  // side by side
+  for (const auto& connection : all) co_await connection->stop();
 }
 
 }  // namespace zwinger::gateway

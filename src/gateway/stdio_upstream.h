@@ -1,6 +1,8 @@
-// An MCP server as a child process: one JSON-RPC message a line on its standard input and output
-// (MCP 2025-11-25, basic/transports, "stdio"). Supervised: when it ends it is started again, with
-// growing pauses.
+// An MCP server as child processes: one JSON-RPC message a line on standard input and output (MCP
+// 2025-11-25, basic/transports, "stdio"). Each connection is a process of its own, so that what one
+// client's session leaves in a server's memory is not there for another. Supervised: when a process
+// ends it is started again, with growing pauses, and initialized as it was before; a session's that
+// never was initialized is not.
 //
 // The child sees PATH, HOME, LANG and TZ of this process and what its configuration names, nothing
 // else. When it is stopped, its whole process tree ends. A line that is no MCP message ends the one
@@ -8,7 +10,9 @@
 // so it is noted and each waits for its own answer or time limit.
 #pragma once
 
+#include <list>
 #include <memory>
+#include <mutex>
 
 #include "base/log.h"
 #include "gateway/notices.h"
@@ -23,33 +27,33 @@ struct StdioUpstreamOptions {
   bool inherit_stderr = false;  // else the last lines are kept and logged when the server fails
 };
 
+class StdioConnection;
+
 class StdioUpstream final : public Upstream {
  public:
   // `home` must be run by a thread that lives as long as the process: children die with the thread
   // that made them.
   StdioUpstream(net::Loop& home, StdioUpstreamOptions options, Log& log, Notices& notices);
   ~StdioUpstream() override;  // after stop() has ended, or with the home loop stopped
-  StdioUpstream(const StdioUpstream&) = delete;
-  StdioUpstream& operator=(const StdioUpstream&) = delete;
 
-  // Home loop.
-  void start();
-  // Home loop: fails what waits and takes no more. The first half of stop(), for when answers have
-  // still to be recorded.
-  void quiesce();
-  // Home loop: fails what waits, ends the process tree, returns when it is gone or has outlived
-  // every bound.
-  Task<void> stop();
-
-  [[nodiscard]] const std::string& id() const override;
-  [[nodiscard]] std::int64_t next_id() override;
-  Task<Result<mcp::Message>> request(net::Loop& caller, UpstreamRequest request) override;
-  Task<Result<std::shared_ptr<const mcp::ServerInfo>>> server(net::Loop& caller) override;
-  void cancel(std::int64_t id, std::optional<std::string> reason) override;
+  [[nodiscard]] const UpstreamConfig& config() const override { return options_.config; }
+  [[nodiscard]] std::shared_ptr<Connection> shared() override;
+  [[nodiscard]] Result<std::shared_ptr<Connection>> open(ConnectionStart start) override;
+  void quiesce() override;
+  Task<void> stop() override;
 
  private:
-  class Impl;
-  std::shared_ptr<Impl> impl_;
+  std::shared_ptr<StdioConnection> begin(ConnectionStart start, bool is_shared);
+  [[nodiscard]] std::list<std::shared_ptr<StdioConnection>> living();
+
+  net::Loop& home_;
+  StdioUpstreamOptions options_;
+  Log& log_;
+  Notices& notices_;
+  std::mutex mutex_;
+  bool stopping_ = false;
+  std::shared_ptr<StdioConnection> shared_;
+  std::list<std::weak_ptr<StdioConnection>> sessions_;
 };
 
 }  // namespace zwinger::gateway

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "base/files.h"
+#include "mcp/envelope.h"
 #include "net/one_shot.h"
 #include "net/process.h"
 #include "net/test_loop.h"
@@ -44,13 +46,13 @@ class StdioUpstreamTest : public net::LoopTest {
                                            notices);
   }
   Task<std::string> ask(StdioUpstream& upstream, std::function<bool()> cancelled = {}) {
-    const std::int64_t id = upstream.next_id();
-    UpstreamRequest request{
-        .id = id,
-        .message = R"({"jsonrpc":"2.0","id":)" + std::to_string(id) + R"(,"method":"tools/call"})",
-        .progress = {},
-        .cancelled = std::move(cancelled)};
-    auto asking = upstream.request(loop, std::move(request));
+    const auto connection = upstream.shared();
+    UpstreamRequest request;
+    request.id = connection->next_id();
+    request.message =
+        R"({"jsonrpc":"2.0","id":)" + std::to_string(request.id) + R"(,"method":"tools/call"})";
+    request.cancelled = std::move(cancelled);
+    auto asking = connection->request(loop, std::move(request));
     const auto reply = co_await asking;
     if (!reply) co_return std::string(name(reply.error().code));
     co_return std::string(reply->result->source());
@@ -67,7 +69,6 @@ class StdioUpstreamTest : public net::LoopTest {
 TEST_F(StdioUpstreamTest, ARequestThatComesWhileItStartsIsSentOnceItIsReady) {
   const auto upstream = server("hello ''; IFS= read -r line; answer 7");
   run([&]() -> Task<void> {
-    upstream->start();
     auto asking = ask(*upstream);
     EXPECT_EQ(co_await asking, R"({"n":7})");
     auto stopping = upstream->stop();
@@ -79,7 +80,6 @@ TEST_F(StdioUpstreamTest, AGreetingOnStandardOutputHarmsNoRequestThatWaits) {
   const auto upstream =
       server("echo Welcome; hello 'Server started\\n'; IFS= read -r line; answer 7");
   run([&]() -> Task<void> {
-    upstream->start();
     auto asking = ask(*upstream);
     EXPECT_EQ(co_await asking, R"({"n":7})");
     auto stopping = upstream->stop();
@@ -93,7 +93,6 @@ TEST_F(StdioUpstreamTest, AnAnswerToWhatWasNotSentIsNoAnswer) {
       "done\n"
       "hello ''; IFS= read -r line; answer 7");
   run([&]() -> Task<void> {
-    upstream->start();
     auto asking = ask(*upstream);
     EXPECT_EQ(co_await asking, R"({"n":7})");
     auto stopping = upstream->stop();
@@ -105,7 +104,6 @@ TEST_F(StdioUpstreamTest, GarbageFailsTheOneRequestThatWaitsAndNoOther) {
   const auto upstream =
       server("hello ''; IFS= read -r line; echo garbage; answer 1; IFS= read -r line; answer 7");
   run([&]() -> Task<void> {
-    upstream->start();
     auto first = ask(*upstream);
     EXPECT_EQ(co_await first, "upstream_invalid_message");
     auto second = ask(*upstream);
@@ -121,7 +119,6 @@ TEST_F(StdioUpstreamTest, ADeadServerIsStartedAgain) {
       "if [ -e \"$FOLDER/died\" ]; then answer 7; else : >\"$FOLDER/died\"; printf '{\"jsonrpc\"'; "
       "fi");
   run([&]() -> Task<void> {
-    upstream->start();
     auto first = ask(*upstream);
     EXPECT_EQ(co_await first, "upstream_died");
     std::string again = "upstream_unavailable";
@@ -140,7 +137,6 @@ TEST_F(StdioUpstreamTest, ADeadServerIsStartedAgain) {
 TEST_F(StdioUpstreamTest, ASilentServerIsGivenUp) {
   const auto upstream = server("hello ''; while IFS= read -r line; do :; done", 1s);
   run([&]() -> Task<void> {
-    upstream->start();
     auto asking = ask(*upstream);
     EXPECT_EQ(co_await asking, "upstream_timeout");
     auto stopping = upstream->stop();
@@ -151,7 +147,6 @@ TEST_F(StdioUpstreamTest, ASilentServerIsGivenUp) {
 TEST_F(StdioUpstreamTest, ARequestThatWasCancelledBeforeItWasSentIsNotSent) {
   const auto upstream = server("hello ''; IFS= read -r line; answer 7");
   run([&]() -> Task<void> {
-    upstream->start();
     auto first = ask(*upstream, [] { return true; });
     EXPECT_EQ(co_await first, "cancelled");
     auto second = ask(*upstream);
@@ -167,7 +162,6 @@ TEST_F(StdioUpstreamTest, AProgramThatIsNotThereFailsItsRequestsAtOnce) {
   config.command = {"/nonexistent/server"};
   StdioUpstream upstream(loop, {.config = config}, *log, notices);
   run([&]() -> Task<void> {
-    upstream.start();
     auto asking = ask(upstream);
     EXPECT_EQ(co_await asking, "upstream_unavailable");
     auto stopping = upstream.stop();
@@ -181,7 +175,6 @@ TEST_F(StdioUpstreamTest, StoppingFailsWhatWaitsAndEndsAStubbornTree) {
       "while :; do sleep 1; done");
   const auto before = net::descendants(::getpid());  // a sanitizer's symbolizer, say
   run([&]() -> Task<void> {
-    upstream->start();
     auto waiting = std::make_shared<net::OneShot<std::string>>(loop);
     loop.spawn([](StdioUpstreamTest& test, StdioUpstream& asked,
                   std::shared_ptr<net::OneShot<std::string>> out) -> Task<void> {
@@ -198,6 +191,116 @@ TEST_F(StdioUpstreamTest, StoppingFailsWhatWaitsAndEndsAStubbornTree) {
     auto failed = waiting->wait();
     EXPECT_EQ((co_await failed).value_or(""), "upstream_unavailable");
     EXPECT_EQ(net::descendants(::getpid()), before);
+  }());
+}
+
+// --- sessions
+// ---------------------------------------------------------------------------------------
+
+// Remembers what a server says besides answers.
+class Remember final : public EventSink {
+ public:
+  Task<void> take(net::Loop&, mcp::Message message) override {
+    heard.emplace_back(message.document.text());
+    co_return;
+  }
+  std::vector<std::string> heard;
+};
+
+ConnectionStart begin(std::shared_ptr<EventSink> events) {
+  ConnectionStart start;
+  start.initialize_id = kInitializeId;
+  start.initialize_params =
+      R"({"protocolVersion":"2025-11-25","capabilities":{"roots":{}},"clientInfo":{"name":"c"}})";
+  start.initialize = mcp::write_request(kInitializeId, "initialize", start.initialize_params);
+  start.events = std::move(events);
+  return start;
+}
+
+TEST_F(StdioUpstreamTest, EachSessionHasAProcessThatKnowsItsClient) {
+  const auto upstream = server(
+      "IFS= read -r line; echo \"$line\" >\"$FOLDER/$$\"; number; printf "
+      R"('{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"t"}}}\n' )"
+      "\"$id\"; while IFS= read -r line; do :; done");
+  run([&]() -> Task<void> {
+    for (int i = 0; i < 2; ++i) {
+      auto opened = upstream->open(begin(std::make_shared<Remember>()));
+      EXPECT_TRUE(opened);
+      auto asking = (*opened)->server(loop);
+      const auto server_info = co_await asking;
+      EXPECT_TRUE(server_info);
+    }
+    auto stopping = upstream->stop();
+    co_await stopping;
+  }());
+  std::size_t processes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    const auto text = read_file(entry.path(), 4096);
+    ASSERT_TRUE(text);
+    EXPECT_NE(text->find(R"("capabilities":{"roots":{}})"), std::string::npos) << *text;
+    ++processes;
+  }
+  EXPECT_EQ(processes, 2U);
+}
+
+TEST_F(StdioUpstreamTest, ASessionHearsWhatTheServerSaysInOrder) {
+  const auto upstream = server(
+      "hello ''; IFS= read -r line; for i in 1 2 3; do printf "
+      R"('{"jsonrpc":"2.0","method":"notifications/message","params":{"n":%s}}\n' $i; done; )"
+      R"(printf '{"jsonrpc":"2.0","id":"q","method":"roots/list"}\n'; answer 7)");
+  const auto remember = std::make_shared<Remember>();
+  run([&]() -> Task<void> {
+    auto start = begin(remember);
+    start.send_initialized = true;
+    auto opened = upstream->open(std::move(start));
+    UpstreamRequest request;
+    request.id = (*opened)->next_id();
+    request.message = mcp::write_request(request.id, "tools/list", {});
+    auto asking = (*opened)->request(loop, std::move(request));
+    const auto reply = co_await asking;
+    EXPECT_TRUE(reply);
+    auto stopping = upstream->stop();
+    co_await stopping;
+  }());
+  ASSERT_EQ(remember->heard.size(), 4U);
+  EXPECT_NE(remember->heard[0].find("\"n\":1"), std::string::npos);
+  EXPECT_NE(remember->heard[2].find("\"n\":3"), std::string::npos);
+  EXPECT_NE(remember->heard[3].find("roots/list"), std::string::npos);
+}
+
+TEST_F(StdioUpstreamTest, AServersOwnErrorToInitializeIsTold) {
+  const auto upstream = server(
+      "IFS= read -r line; number; printf "
+      R"('{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"no"}}\n' "$id"; )"
+      "while IFS= read -r line; do :; done");
+  run([&]() -> Task<void> {
+    auto opened = upstream->open(begin(nullptr));
+    auto asking = (*opened)->server(loop);
+    const auto told = co_await asking;
+    EXPECT_FALSE(told);
+    if (!told) {
+      EXPECT_EQ(told.error().code, Code::upstream_error);
+      EXPECT_EQ(told.error().message, R"({"code":-32602,"message":"no"})");
+    }
+    auto stopping = upstream->stop();
+    co_await stopping;
+  }());
+}
+
+TEST_F(StdioUpstreamTest, MoreSessionsThanAllowedAreRefused) {
+  UpstreamConfig config;
+  config.id = "t";
+  config.command = {"/bin/sh", "-c", "while IFS= read -r line; do :; done"};
+  config.max_sessions = 1;
+  StdioUpstream upstream(loop, {.config = config}, *log, notices);
+  run([&]() -> Task<void> {
+    const auto first = upstream.open(begin(nullptr));
+    EXPECT_TRUE(first);
+    const auto second = upstream.open(begin(nullptr));
+    EXPECT_FALSE(second);
+    if (!second) EXPECT_EQ(second.error().code, Code::session_limit);
+    auto stopping = upstream.stop();
+    co_await stopping;
   }());
 }
 

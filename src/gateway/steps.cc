@@ -1,12 +1,13 @@
-// What each line of pipeline.cc does.
+// What each line of Pipeline::run does.
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "crypto/hash.h"
 #include "gateway/pipeline.h"
+#include "gateway/relay.h"
+#include "gateway/session.h"
 #include "mcp/envelope.h"
 #include "net/one_shot.h"
 
@@ -14,146 +15,102 @@ namespace zwinger::gateway {
 
 namespace {
 
-template <class... F>
-struct Overloaded : F... {
-  using F::operator()...;
-};
+using mcp::Method;
 
-// How we present an upstream to a principal that can reach none of its tools: as nothing but
-// ourselves.
-mcp::ServerInfo stranger_to_upstream() {
-  mcp::ServerInfo info;
-  info.protocol_version = mcp::kRevision;
-  info.server_info = R"({"name":"zwinger","version":")" ZWINGER_VERSION R"("})";
-  info.has_tools = true;
-  return info;
+bool is_tool_call(Method method) { return method == Method::tools_call; }
+
+bool is_about_a_task(Method method) {
+  return method == Method::tasks_get || method == Method::tasks_result ||
+         method == Method::tasks_cancel;
 }
 
-// Passes progress on. The upstream's loop may be another thread, and it may speak after the
-// exchange has ended, so this is shared and the exchange takes the record out of it.
-class ProgressRelay {
- public:
-  ProgressRelay(ClientProgress client, std::string token)
-      : client_(std::move(client)), token_(std::move(token)) {}
-
-  void pass(const mcp::ProgressParams& params) {
-    std::string event = mcp::write_progress(params, token_);
-    const crypto::Sha256 digest = crypto::sha256(event);
-    const std::size_t bytes = event.size();
-    const std::lock_guard lock(mutex_);
-    if (closed_ || record_.events >= kMaxEvents || !client_(std::move(event))) return;
-    ++record_.events;
-    record_.bytes += bytes;
-    record_.digests.append(reinterpret_cast<const char*>(digest.data()), digest.size());
-  }
-  // After this nothing is passed on any more.
-  ProgressRecord close() {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-    return std::move(record_);
-  }
-
- private:
-  static constexpr std::uint64_t kMaxEvents = 10'000;  // of one request; the rest is dropped
-  ClientProgress client_;
-  std::string token_;
-  std::mutex mutex_;
-  ProgressRecord record_;
-  bool closed_ = false;
-};
-
-// Reads the parameters of a known method into the exchange.
-Result<void> read_params(Exchange& x) {
-  const std::optional<json::Value>& params = x.message.params;
-  std::optional<json::Value> meta;
-  switch (*x.method) {
-    case mcp::Method::initialize: {
-      ZWINGER_TRY(auto initialize, mcp::read_initialize_params(params));
-      x.params = initialize;
-      break;
-    }
-    case mcp::Method::ping:
-      break;
-    case mcp::Method::tools_list: {
-      ZWINGER_TRY(auto list, mcp::read_list_params(params));
-      meta = list.meta;
-      x.params = list;
-      break;
-    }
-    case mcp::Method::tools_call: {
-      ZWINGER_TRY(auto call, mcp::read_call_params(params));
-      meta = call.meta;
-      x.params = call;
-      break;
-    }
-  }
-  ZWINGER_TRY(x.progress_token, mcp::read_progress_token(meta));
-  return {};
+bool names_a_prompt(const Exchange& x) {
+  return x.method == Method::prompts_get ||
+         (x.method == Method::completion_complete && x.params.uri.empty());
 }
 
-// A closed constraint names the argument that it does not list. That name is the caller's own, so
-// the record has only where it stood.
-std::string recordable_place(const Verdict& verdict) {
+// Whether this exchange goes over a connection that only this client's session uses.
+bool has_own_connection(const Exchange& x) {
+  return x.session && x.route.upstream->config().sessions == SessionUse::own;
+}
+
+// A closed constraint names the argument that it does not list, and a resource's denial its URI.
+// These are the caller's own words, so the record has only where they stood.
+std::string recordable_place(const Exchange& x) {
+  const Verdict& verdict = x.judgement.verdict;
+  if (!x.params.uri.empty()) return x.upstream();
   if (verdict.reason != Code::constraint_closed) return verdict.at;
   return verdict.at.substr(0, verdict.at.rfind('/')) + "/?";
-}
-
-Operation operation_of(mcp::Method method) {
-  switch (method) {
-    case mcp::Method::initialize:
-      return Operation::initialize;
-    case mcp::Method::ping:
-      return Operation::ping;
-    case mcp::Method::tools_list:
-      return Operation::list_tools;
-    case mcp::Method::tools_call:
-      return Operation::call_tool;
-  }
-  std::unreachable();
 }
 
 Question question_of(const Exchange& x, UnixSeconds now) {
   Question question;
   question.who = x.who.get();
-  question.operation = operation_of(*x.method);
-  question.tool = {.upstream = x.upstream->id(), .tool = x.tool(), .vertical = x.vertical};
-  if (const auto* call = std::get_if<mcp::CallParams>(&x.params))
-    question.arguments = call->arguments;
+  question.method = *x.method;
+  question.upstream = x.upstream();
+  question.vertical = x.route.vertical;
+  question.name = is_about_a_task(*x.method) ? std::string_view(x.task_tool) : x.params.name;
+  question.uri = x.params.uri;
+  question.arguments = x.params.arguments;
   question.now = now;
   return question;
 }
 
+// The result of a list method for somebody who can reach nothing of the upstream.
+std::string empty_list(Method method) {
+  return R"({")" + std::string(mcp::list_shape(method)->array) + R"(":[]})";
+}
+
+Error error_of(Code code) { return {code, std::string(info(code).text), {}}; }
+
 }  // namespace
 
+// --- the request
+// ------------------------------------------------------------------------------------
+
 void Pipeline::read(Exchange& x) const {
-  x.method = mcp::parse_method(x.message.method);
+  x.method = mcp::parse_client_method(x.message.method);
   if (!x.method) {
     x.deny("protocol", Verdict::deny(Code::method_not_supported));
     return;
   }
-  if (const Result<void> params = read_params(x); !params) {
+  auto params = mcp::read_request_params(*x.method, x.message.params);
+  if (!params) {
     x.method.reset();
     x.deny("protocol", Verdict::deny(params.error()));
+    return;
+  }
+  x.params = *std::move(params);
+  if (!is_about_a_task(*x.method) || !x.who) return;
+  auto tool = tasks_.tool_of(x.upstream(), x.params.task_id, x.who->principal.session);
+  if (tool) {
+    x.task_tool = *std::move(tool);
+  } else {
+    x.method.reset();
+    x.deny("protocol", Verdict::deny(Code::task_unknown));
   }
 }
 
 void Pipeline::judge(Exchange& x) const {
   if (!x.method) return;
-  x.judgement = gateway::judge(roles_, question_of(x, clock_.unix_seconds()));
+  x.judgement = gateway::judge(x.generation->roles, question_of(x, parts_.clock.unix_seconds()));
 }
 
 void Pipeline::within_deadline(Exchange& x) const {
-  if (!x.allowed() || clock_.monotonic() - x.began <= bounds_.decision) return;
+  const Monotonic now = parts_.clock.monotonic();
+  x.times.mark("judge", now);
+  if (!x.allowed() || now - x.began <= parts_.bounds.decision) return;
   x.deny("deadline", Verdict::deny(Code::decision_timeout));
 }
 
 Task<void> Pipeline::reserve(Exchange& x) {
   if (!x.allowed() || !x.judgement.must_reserve) co_return;
   auto taken = std::make_shared<net::OneShot<Result<void>>>(x.loop);
-  store_.reserve(*std::move(x.judgement.must_reserve),
-                 [taken](Result<void> r) { taken->set(std::move(r)); });
+  parts_.store.reserve(*std::move(x.judgement.must_reserve),
+                       [taken](Result<void> r) { taken->set(std::move(r)); });
   const std::optional<Result<void>> result =
-      co_await taken->wait_until(net::Loop::now() + bounds_.durability);
+      co_await taken->wait_until(net::Loop::now() + parts_.bounds.durability);
+  x.times.mark("reserve", parts_.clock.monotonic());
   if (!result) {
     x.deny("state", Verdict::deny(Code::state_unavailable));
   } else if (!*result) {
@@ -163,33 +120,36 @@ Task<void> Pipeline::reserve(Exchange& x) {
 }
 
 void Pipeline::write_envelope(Exchange& x) const {
-  if (!x.allowed()) return;
-  const bool wants_progress = x.progress_token.has_value() && x.client_progress;
-  std::visit(Overloaded{
-                 [&](const mcp::CallParams& call) {
-                   x.upstream_request = x.upstream->next_id();
-                   x.forward = mcp::write_call(x.upstream_request, call, wants_progress);
-                 },
-                 [&](const mcp::ListParams& list) {
-                   if (!x.judgement.reaches_upstream) return;
-                   x.upstream_request = x.upstream->next_id();
-                   x.forward = mcp::write_list(x.upstream_request, list, wants_progress);
-                 },
-                 [](const mcp::InitializeParams&) {},
-                 [](std::monostate) {},
-             },
-             x.params);
-  if (!x.forward.empty()) x.forward_digest = crypto::sha256_hex(x.forward);
+  if (!x.allowed() || x.method == Method::ping) return;
+  if (!x.judgement.reaches_upstream) return;
+  const std::string_view params = x.params.params ? x.params.params->source() : std::string_view();
+  if (x.method == Method::initialize) {
+    if (!has_own_connection(x)) return;  // the shared one was initialized by us
+    x.upstream_request = kInitializeId;
+    x.forward = mcp::write_request(x.upstream_request, x.message.method, params);
+  } else {
+    if (x.session) x.connection = x.session->connection_to(x.upstream());
+    const bool is_own = x.connection && has_own_connection(x);
+    if (!x.connection) x.connection = x.route.upstream->shared();
+    x.upstream_request = x.connection->next_id();
+    x.forward = is_own ? mcp::write_request(x.upstream_request, x.message.method, params)
+                       : mcp::write_shared_request(x.upstream_request, x.message.method, x.params,
+                                                   x.stream != nullptr);
+  }
+  x.forward_digest = crypto::sha256_hex(x.forward);
 }
 
 Task<std::optional<Result<void>>> Pipeline::append(net::Loop& loop,
                                                    std::vector<ledger::Leaf> leaves) {
   auto durable = std::make_shared<net::OneShot<Result<void>>>(loop);
-  ledger_.append(std::move(leaves), [durable](Result<void> r) { durable->set(std::move(r)); });
-  co_return co_await durable->wait_until(net::Loop::now() + bounds_.durability);
+  parts_.ledger.append(std::move(leaves),
+                       [durable](Result<void> r) { durable->set(std::move(r)); });
+  co_return co_await durable->wait_until(net::Loop::now() + parts_.bounds.durability);
 }
 
 Task<void> Pipeline::record_decision(Exchange& x) {
+  parts_.meters.decided(x.upstream(), "client", to_string(x.judgement.verdict.decision),
+                        x.judgement.verdict.reason_name());
   std::vector<ledger::Leaf> leaves;
   leaves.push_back(decision_leaf(x));
   if (!x.allowed()) {
@@ -198,6 +158,7 @@ Task<void> Pipeline::record_decision(Exchange& x) {
     leaves.push_back(outcome_leaf(x));
   }
   const std::optional<Result<void>> durable = co_await append(x.loop, std::move(leaves));
+  x.times.mark("record_decision", parts_.clock.monotonic());
   if (durable && *durable) co_return;
   if (durable) {
     x.deny("ledger", Verdict::deny(Code::ledger_unavailable));
@@ -212,59 +173,124 @@ Task<void> Pipeline::record_decision(Exchange& x) {
     x.status = "not_forwarded";
     std::vector<ledger::Leaf> late;
     late.push_back(outcome_leaf(x));
-    ledger_.append(std::move(late), [](const Result<void>&) {});
+    parts_.ledger.append(std::move(late), [](const Result<void>&) {});
   }
   x.outcome_recorded = true;
 }
 
+// --- the upstream
+// -----------------------------------------------------------------------------------
+
 Task<void> Pipeline::forward(Exchange& x) {
   if (!x.allowed()) co_return;
-  if (x.method == mcp::Method::ping) {
-    x.status = "result";
-    x.result = "{}";
-    co_return;
+  if (x.method == Method::ping || !x.judgement.reaches_upstream) {
+    answer_ourselves(x);
+  } else if (x.method == Method::initialize) {
+    auto initializing = forward_initialize(x);
+    co_await initializing;
+  } else {
+    auto requesting = forward_request(x);
+    co_await requesting;
   }
-  if (!x.judgement.reaches_upstream && x.method == mcp::Method::initialize) {
-    x.status = "result";
-    x.result = mcp::initialize_result(stranger_to_upstream());
-    co_return;
-  }
-  if (!x.judgement.reaches_upstream && x.method == mcp::Method::tools_list) {
-    x.status = "result";
-    x.result = R"({"tools":[]})";
-    co_return;
-  }
-  if (x.method == mcp::Method::initialize) {
-    auto server = co_await x.upstream->server(x.loop);
-    if (server) {
-      x.status = "result";
-      x.result = mcp::initialize_result(**server);
-    } else {
-      x.status = "failed";
-      x.failure = std::move(server).error();
-    }
-    co_return;
-  }
-  if (!x.cancellation->begin_forwarding(*x.upstream, x.upstream_request)) {
-    x.status = "not_forwarded";
-    x.failure = Error{Code::cancelled, std::string(info(Code::cancelled).text), {}};
-    co_return;
-  }
+  x.times.mark("upstream", parts_.clock.monotonic());
+}
 
-  std::shared_ptr<ProgressRelay> relay;
-  ProgressSink sink;
-  if (x.progress_token && x.client_progress) {
-    relay =
-        std::make_shared<ProgressRelay>(x.client_progress, std::string(x.progress_token->source()));
-    sink = [relay](const mcp::ProgressParams& params) { relay->pass(params); };
+void Pipeline::answer_ourselves(Exchange& x) const {
+  x.status = "result";
+  if (x.method == Method::ping) {
+    x.result = "{}";
+  } else if (x.method == Method::initialize) {
+    // As nothing but ourselves.
+    x.result = mcp::own_initialize_result(mcp::kRevision, R"({"tools":{}})", std::nullopt,
+                                          ZWINGER_VERSION);
+  } else if (mcp::list_shape(*x.method)) {
+    x.result = empty_list(*x.method);
+  } else {  // judge() allows nothing else without reaching the upstream
+    x.status = "failed";
+    x.failure = error_of(Code::internal);
   }
-  UpstreamRequest request{
-      .id = x.upstream_request,
-      .message = std::move(x.forward),
-      .progress = std::move(sink),
-      .cancelled = [request_switch = x.cancellation] { return request_switch->cancelled(); }};
-  auto reply = co_await x.upstream->request(x.loop, std::move(request));
-  if (relay) x.progress = relay->close();
+}
+
+Task<void> Pipeline::forward_initialize(Exchange& x) {
+  if (has_own_connection(x)) {
+    auto relay = std::make_shared<Relay>(Relay::Parts{.pipeline = *this,
+                                                      .route = x.route,
+                                                      .session = x.session,
+                                                      .connection = {},
+                                                      .who = nullptr,
+                                                      .generation = nullptr,
+                                                      .stream = nullptr,
+                                                      .progress_token = {}});
+    ConnectionStart start;
+    start.initialize_id = x.upstream_request;
+    start.initialize = std::move(x.forward);
+    start.initialize_params = x.params.params->source();
+    start.events = relay;
+    x.session->agree(x.params.capabilities->source(), std::string(x.params.protocol_version));
+    auto opened = x.route.upstream->open(std::move(start));
+    if (!opened) {
+      x.status = "not_forwarded";
+      x.failure = std::move(opened).error();
+      co_return;
+    }
+    x.connection = *std::move(opened);
+    relay->bind(x.connection);
+    x.session->add({.route = x.route, .connection = x.connection});
+  } else {
+    x.connection = x.route.upstream->shared();
+  }
+  auto asking = x.connection->server(x.loop);
+  auto server = co_await asking;
+  if (server) {
+    x.status = "result";
+    x.server = *std::move(server);
+    x.result = x.server->result;
+    if (x.session) x.session->agree(x.params.capabilities->source(), x.server->protocol_version);
+  } else if (server.error().code == Code::upstream_error) {
+    x.status = "error";
+    x.error = std::move(server.error().message);
+  } else {
+    x.status = "failed";
+    x.failure = std::move(server).error();
+  }
+}
+
+Task<void> Pipeline::forward_request(Exchange& x) {
+  if (!x.cancellation->begin_forwarding(x.connection, x.upstream_request)) {
+    x.status = "not_forwarded";
+    x.failure = error_of(Code::cancelled);
+    co_return;
+  }
+  const bool is_own = has_own_connection(x);
+  std::shared_ptr<Relay> relay;
+  UpstreamRequest request;
+  request.id = x.upstream_request;
+  request.message = std::move(x.forward);
+  request.cancelled = [request_switch = x.cancellation] { return request_switch->cancelled(); };
+  if (x.stream) {
+    Relay::Parts parts{.pipeline = *this,
+                       .route = x.route,
+                       .session = {},
+                       .connection = x.connection,
+                       .who = x.who,
+                       .generation = x.generation,
+                       .stream = x.stream,
+                       .progress_token = {}};
+    if (is_own) parts.session = x.session;
+    if (x.params.progress_token) {
+      if (is_own) {
+        request.progress_key = mcp::id_key(*x.params.progress_token);
+      } else {
+        request.progress_key = "n" + std::to_string(x.upstream_request);
+        parts.progress_token = x.params.progress_token->source();
+      }
+    }
+    relay = std::make_shared<Relay>(std::move(parts));
+    request.events = relay;
+  }
+  auto asking = x.connection->request(x.loop, std::move(request));
+  auto reply = co_await asking;
+  if (relay) x.events = relay->close();
   if (!reply) {
     x.status = reply.error().code == Code::cancelled ? "cancelled" : "failed";
     x.failure = std::move(reply).error();
@@ -280,13 +306,20 @@ Task<void> Pipeline::forward(Exchange& x) {
   }
 }
 
+// --- the way back
+// -----------------------------------------------------------------------------------
+
 void Pipeline::filter_list(Exchange& x) const {
-  if (x.method != mcp::Method::tools_list || x.status != "result" || !x.reply) return;
-  auto filtered = mcp::filter_tools(*x.reply->result, [&](std::string_view tool) {
-    return judge_listed_tool(roles_, *x.who,
-                             {.upstream = x.upstream->id(), .tool = tool, .vertical = x.vertical})
-        .allowed();
-  });
+  const auto shape = x.method ? mcp::list_shape(*x.method) : std::nullopt;
+  if (!shape || x.status != "result" || !x.reply) return;
+  const Question list = question_of(x, 0);
+  const auto keep = [&](std::string_view key) {
+    if (x.method == Method::tasks_list) {
+      return tasks_.tool_of(x.upstream(), key, x.who->principal.session).has_value();
+    }
+    return judge_listed(x.generation->roles, list, key).allowed();
+  };
+  auto filtered = mcp::filter_list(*x.reply->result, *shape, keep);
   if (filtered) {
     x.result = std::move(filtered->result);
     return;
@@ -296,12 +329,24 @@ void Pipeline::filter_list(Exchange& x) const {
   x.result.clear();
 }
 
+void Pipeline::keep_task(Exchange& x) {
+  if (x.method != Method::tools_call || !x.params.as_task || !x.reply || x.status != "result") {
+    return;
+  }
+  if (const auto task = mcp::created_task(*x.reply->result)) {
+    tasks_.add(x.upstream(), *task, x.who->principal.session, x.params.name);
+  }
+}
+
 Task<void> Pipeline::record_outcome(Exchange& x) {
+  parts_.meters.ended(x.upstream(), "client", x.status);
   if (x.outcome_recorded) co_return;
   std::vector<ledger::Leaf> leaves;
   leaves.push_back(outcome_leaf(x));
   const std::optional<Result<void>> durable = co_await append(x.loop, std::move(leaves));
   x.outcome_recorded = true;
+  x.times.mark("record_outcome", parts_.clock.monotonic());
+  for (const auto& [stage, spent] : x.times.spent()) parts_.meters.stage(stage, spent);
   if (durable && *durable) co_return;
   if (!durable) {  // it may become durable yet, and must not stand there as if the answer had left
     ledger::Leaf withheld;
@@ -311,13 +356,17 @@ Task<void> Pipeline::record_outcome(Exchange& x) {
     withheld.reason = name(Code::outcome_unrecorded);
     std::vector<ledger::Leaf> notice;
     notice.push_back(std::move(withheld));
-    ledger_.append(std::move(notice), [](const Result<void>&) {});
+    parts_.ledger.append(std::move(notice), [](const Result<void>&) {});
   }
-  x.failure = Error{Code::outcome_unrecorded, std::string(info(Code::outcome_unrecorded).text), {}};
+  x.failure = error_of(Code::outcome_unrecorded);
 }
 
 Answer Pipeline::answer(const Exchange& x) {
-  Answer out{.message = {}, .verdict = x.judgement.verdict};
+  Answer out{.message = {},
+             .verdict = x.judgement.verdict,
+             .failure = std::nullopt,
+             .is_result = false,
+             .as_stream = false};
   mcp::Denial denial;
   denial.call_id = x.call_id;
   if (!x.allowed()) {
@@ -327,53 +376,81 @@ Answer Pipeline::answer(const Exchange& x) {
     denial.rules = verdict.rules;
     denial.at = verdict.at;
     if (verdict.reason == Code::method_not_supported) denial.rpc_code = mcp::kMethodNotFound;
-    if (verdict.reason == Code::mcp_params) denial.rpc_code = mcp::kInvalidParams;
+    if (verdict.reason == Code::mcp_params || verdict.reason == Code::task_unknown) {
+      denial.rpc_code = mcp::kInvalidParams;
+    }
     out.message = mcp::write_denial(x.message.id, denial);
   } else if (x.failure) {
     denial.reason = x.failure->code;
     denial.text = x.failure->message;
+    out.failure = x.failure->code;
     out.message = mcp::write_denial(x.message.id, denial);
   } else if (!x.error.empty()) {
     out.message = mcp::write_error(x.message.id, x.error);
   } else {
+    out.is_result = true;
+    out.as_stream = x.server && x.server->streamed && x.stream;
+    if (out.as_stream && x.server->retry_ms) x.stream->set_retry(*x.server->retry_ms);
     out.message = mcp::write_result(x.message.id, x.result);
   }
   return out;
 }
 
+// --- the record
+// -------------------------------------------------------------------------------------
+
 ledger::Leaf Pipeline::decision_leaf(const Exchange& x) const {
   ledger::Leaf leaf;
   leaf.kind = ledger::LeafKind::decision;
   leaf.call = x.call_id;
-  leaf.generation = generation_;
+  leaf.generation = x.generation->digest;
   if (x.who) {
     const identity::Principal& principal = x.who->principal;
     leaf.issuer = principal.issuer;
     leaf.tenant = principal.tenant;
     leaf.subject = principal.subject;
+    leaf.actors = principal.actors;
     leaf.session = principal.session;
     leaf.proof = to_string(principal.proof);
   }
+  leaf.peer = x.peer;
   leaf.transport = x.transport;
   leaf.method = x.message.method;
-  leaf.upstream = x.upstream->id();
-  leaf.tool = x.tool();
+  leaf.upstream = x.upstream();
   leaf.request_bytes = x.message.document.text().size();
+  if (x.method && is_tool_call(*x.method)) leaf.tool = x.params.name;
+  if (!x.task_tool.empty()) leaf.tool = x.task_tool;
+  if (names_a_prompt(x)) leaf.prompt = x.params.name;
+  if (!x.params.uri.empty()) {
+    ledger::ResourceTrace trace = ledger::trace_resource(x.params.uri, parts_.argument_key);
+    leaf.resource_scheme = std::move(trace.scheme);
+    leaf.resource_host = std::move(trace.host);
+    leaf.resource_digest = std::move(trace.digest);
+  }
+  // What a closed constraint refuses may have any name, and names are the caller's own.
+  if (x.params.arguments && x.judgement.verdict.reason != Code::constraint_closed) {
+    ledger::ArgumentSummary summary =
+        ledger::summarize_arguments(*x.params.arguments, parts_.argument_key);
+    leaf.arguments = std::move(summary.arguments);
+    leaf.arguments_more = summary.more;
+  }
   leaf.verdict = to_string(x.judgement.verdict.decision);
   leaf.reason = x.judgement.verdict.reason_name();
   leaf.stage = x.judgement.stage;
-  leaf.at = recordable_place(x.judgement.verdict);
+  leaf.at = recordable_place(x);
   leaf.rules = x.judgement.verdict.rules;
   leaf.forward_sha256 = x.forward_digest;
   return leaf;
 }
 
-ledger::Leaf Pipeline::outcome_leaf(const Exchange& x) {
+ledger::Leaf Pipeline::outcome_leaf(const Exchange& x) const {
   ledger::Leaf leaf;
   leaf.kind = ledger::LeafKind::outcome;
   leaf.call = x.call_id;
-  leaf.upstream = x.upstream->id();
-  leaf.tool = x.tool();
+  leaf.upstream = x.upstream();
+  if (x.method && is_tool_call(*x.method)) leaf.tool = x.params.name;
+  if (!x.task_tool.empty()) leaf.tool = x.task_tool;
+  if (names_a_prompt(x)) leaf.prompt = x.params.name;
   leaf.status = x.status;
   if (x.failure) {
     leaf.reason = name(x.failure->code);
@@ -388,10 +465,14 @@ ledger::Leaf Pipeline::outcome_leaf(const Exchange& x) {
   leaf.answer_bytes = body.size();
   if (!body.empty()) leaf.answer_sha256 = crypto::sha256_hex(body);
   leaf.duration_us = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(net::Loop::now() - x.began).count());
-  leaf.progress_events = x.progress.events;
-  leaf.progress_bytes = x.progress.bytes;
-  if (x.progress.events != 0) leaf.progress_sha256 = crypto::sha256_hex(x.progress.digests);
+      std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.monotonic() - x.began)
+          .count());
+  for (const auto& [stage, spent] : x.times.spent()) {
+    leaf.stages_us.emplace_back(stage, static_cast<std::uint64_t>(spent.count()));
+  }
+  leaf.progress_events = x.events.events;
+  leaf.progress_bytes = x.events.bytes;
+  if (x.events.events != 0) leaf.progress_sha256 = crypto::sha256_hex(x.events.digests);
   return leaf;
 }
 

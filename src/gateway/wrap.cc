@@ -25,6 +25,7 @@ Task<void> serve(StdioFront& front, StdioUpstream& upstream, Notices& notices, n
   co_await front.serve(kFinishGrace);
   co_await upstream.stop();
   co_await front.finish(StdioFront::kStopGrace);
+  front.end();
   notices.flush();
   loop.stop();
 }
@@ -58,9 +59,12 @@ Result<void> run_wrap(const WrapOptions& options, const Environment& environment
               identity::load_local_grant(options.grant_file, environment.clock.unix_seconds()));
   if (!who->grant) return std::unexpected(who->grant.error());
   ZWINGER_TRY(UpstreamConfig config, config_of(options));
-  const grant::RoleTable unrestricted{grant::RolesDoNotRestrict{}};
   const bool has_policy = options.policy != nullptr;
-  const std::string vertical = config.vertical;
+  auto generation = std::make_shared<Generation>();
+  generation->digest = has_policy ? options.policy->digest : std::string();
+  generation->roles =
+      has_policy ? options.policy->roles : grant::RoleTable(grant::RolesDoNotRestrict{});
+  Route route{.upstream = nullptr, .vertical = config.vertical};
 
   net::Loop loop;
   ZWINGER_CHECK_OK(create_private_folder(options.state_dir));
@@ -70,33 +74,45 @@ Result<void> run_wrap(const WrapOptions& options, const Environment& environment
                                                 environment.clock, environment.random));
   state::AsyncStore async_store(std::move(store));
   Notices notices(loop, *ledger);
-  Pipeline pipeline(has_policy ? options.policy->roles : unrestricted,
-                    has_policy ? options.policy->digest : std::string(), async_store, *ledger,
-                    environment.clock, Bounds{});
+  ZWINGER_TRY(
+      const ledger::ArgumentKey argument_key,
+      ledger::load_or_create_argument_key(options.state_dir / "argument-key", environment.random));
+  metrics::Registry registry;
+  Meters meters(registry);
+  Pipeline pipeline({.store = async_store,
+                     .ledger = *ledger,
+                     .notices = notices,
+                     .clock = environment.clock,
+                     .random = environment.random,
+                     .meters = meters,
+                     .argument_key = argument_key,
+                     .bounds = {}});
+  Sessions sessions(environment.random);
   // The client shows what the server writes to standard error, as it would without us.
-  StdioUpstream upstream(loop, {.config = std::move(config), .inherit_stderr = true},
-                         environment.log, notices);
+  const auto upstream = std::make_shared<StdioUpstream>(
+      loop, StdioUpstreamOptions{.config = std::move(config), .inherit_stderr = true},
+      environment.log, notices);
+  route.upstream = upstream;
 
   ZWINGER_TRY(Fd in, own(STDIN_FILENO));
   ZWINGER_TRY(Fd out, own(STDOUT_FILENO));
   ZWINGER_TRY(auto input, net::adopt_read_end(loop, std::move(in)));
   ZWINGER_TRY(auto output, net::adopt_write_end(loop, std::move(out)));
-  const auto front = std::make_shared<StdioFront>(
-      StdioFront::Parts{.loop = loop,
-                        .pipeline = pipeline,
-                        .notices = notices,
-                        .clock = environment.clock,
-                        .random = environment.random,
-                        .who = std::move(who),
-                        .route = {.upstream = &upstream, .vertical = vertical}},
-      std::move(input), std::move(output), json::Limits{});
+  const auto front =
+      std::make_shared<StdioFront>(StdioFront::Parts{.loop = loop,
+                                                     .pipeline = pipeline,
+                                                     .notices = notices,
+                                                     .clock = environment.clock,
+                                                     .random = environment.random,
+                                                     .who = std::move(who),
+                                                     .generation = std::move(generation),
+                                                     .route = route,
+                                                     .sessions = sessions},
+                                   std::move(input), std::move(output), json::Limits{});
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
     loop.on_signal(signal, [front] { front->stop(); });
   }
-  loop.post([&] {
-    upstream.start();
-    loop.spawn(serve(*front, upstream, notices, loop));
-  });
+  loop.post([&] { loop.spawn(serve(*front, *upstream, notices, loop)); });
   loop.run();
   return {};
 }

@@ -1,20 +1,28 @@
 // Runs every folder under grant/golden: the manual of the grant language. A folder holds
-//   README.md      one paragraph: what happens and why
-//   grant.json     the `atr` claim
-//   exchange.json  the tools/call request, byte for byte as it arrives
-//   policy.json    optional: {"roles", "upstreams": {ID: {"vertical"}}, "upstream": ID}. The
-//   upstream called is "bank"
-//                  unless named. Without "roles" roles do not restrict; without "upstreams" the
-//                  upstream is shared.
-//   expected.json  {"verdict", "reason", "at"}, written by hand. For a grant that does not compile:
-//   deny, the error's
-//                  code, and its place. "at" is left out where it is empty.
+//   README.md       one paragraph: what happens and why
+//   grant.json      the `atr` claim
+//   ancestors.json  optional: the `atr` claims of those who delegated, the nearest first
+//   exchange.json   the request, byte for byte as it arrives: tools/call, tools/list,
+//                   resources/list, resources/read, resources/subscribe, prompts/list, prompts/get
+//                   or completion/complete
+//   policy.json     optional: {"roles", "upstreams": {ID: {"vertical"}}, "upstream": ID}. The
+//                   upstream asked is "bank" unless named. Without "roles" roles do not restrict;
+//                   without "upstreams" the upstream is shared.
+//   expected.json   {"verdict", "reason", "at"}, written by hand; "at" is left out where it is
+//                   empty. For a grant that does not compile: deny, the error's code and its place,
+//                   which is below /ancestors/N for an ancestor's. Where it matters also
+//                   "counters": [{"key", "limit", "reason"}], the counts that the call takes, and
+//                   "session": {"seconds", "reason"}, the longest life of the session.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <initializer_list>
+#include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -32,7 +40,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kLeastCases = 60;  // fewer means that the folders were not found
+constexpr std::size_t kLeastCases = 450;  // fewer means that the folders were not found
 constexpr std::size_t kMaxBytes = 64UL * 1024;
 
 fs::path golden_root() { return fs::path(ZWINGER_SOURCE_DIR) / "src/grant/golden"; }
@@ -84,7 +92,10 @@ void for_strings(json::Value object, std::string_view key, F each) {
 }
 
 Role parse_role(json::Value value) {
-  check_keys(value, {"scope", "toolsInScope", "toolsOutOfScope", "verticals"}, "a role");
+  check_keys(value,
+             {"scope", "toolsInScope", "toolsOutOfScope", "resourcesInScope", "promptsInScope",
+              "verticals"},
+             "a role");
   Role role;
   for_strings(value, "scope",
               [&](std::string_view word) { role.scope.push_back(parse_scope(word).value()); });
@@ -93,6 +104,12 @@ Role parse_role(json::Value value) {
   });
   for_strings(value, "toolsOutOfScope", [&](std::string_view glob) {
     role.tools_out_of_scope.push_back(parse_tool_glob(glob).value());
+  });
+  for_strings(value, "resourcesInScope", [&](std::string_view glob) {
+    role.resources_in_scope.push_back(parse_resource_glob(glob).value());
+  });
+  for_strings(value, "promptsInScope", [&](std::string_view glob) {
+    role.prompts_in_scope.push_back(parse_prompt_glob(glob).value());
   });
   for_strings(value, "verticals",
               [&](std::string_view word) { role.verticals.emplace_back(word); });
@@ -125,58 +142,199 @@ Policy read_policy(const fs::path& file) {
   return out;
 }
 
+// What comes of an exchange. Counters and session are compared only where expected.json has them.
 struct Outcome {
   std::string verdict;
   std::string reason;
   std::string at;
-  friend bool operator==(const Outcome&, const Outcome&) = default;
+  std::optional<std::string> counters;
+  std::optional<std::string> session;
 
+  [[nodiscard]] bool is(const Outcome& want) const {
+    return verdict == want.verdict && reason == want.reason && at == want.at &&
+           (!want.counters || counters == want.counters) &&
+           (!want.session || session == want.session);
+  }
   [[nodiscard]] std::string to_string() const {
-    return verdict + " " + reason + " at \"" + at + "\"";
+    return verdict + " " + reason + " at \"" + at + "\", counters: " + counters.value_or("any") +
+           ", session: " + session.value_or("any");
   }
 };
 
+std::string counter_text(std::string_view key, std::uint64_t limit, std::string_view reason) {
+  return "[" + std::string(key) + " " + std::to_string(limit) + " " + std::string(reason) + "]";
+}
+
+std::string session_text(std::int64_t seconds, std::string_view reason) {
+  return std::to_string(seconds) + " " + std::string(reason);
+}
+
+std::int64_t integer(json::Value object, std::string_view key) {
+  return require(object, key).integer().value();
+}
+
 Outcome read_expected(const fs::path& file) {
   const json::Document document = read_json(file);
-  check_keys(document.root(), {"verdict", "reason", "at"}, "expected.json");
-  return {.verdict = std::string(require(document.root(), "verdict").string()),
-          .reason = std::string(require(document.root(), "reason").string()),
-          .at = string_or(document.root(), "at", "")};
+  const json::Value root = document.root();
+  check_keys(root, {"verdict", "reason", "at", "counters", "session"}, "expected.json");
+  Outcome out{.verdict = std::string(require(root, "verdict").string()),
+              .reason = std::string(require(root, "reason").string()),
+              .at = string_or(root, "at", ""),
+              .counters = std::nullopt,
+              .session = std::nullopt};
+  if (const auto counters = root.find("counters")) {
+    out.counters.emplace();
+    for (const json::Value counter : counters->children()) {
+      *out.counters += counter_text(require(counter, "key").string(),
+                                    static_cast<std::uint64_t>(integer(counter, "limit")),
+                                    require(counter, "reason").string());
+    }
+  }
+  if (const auto session = root.find("session")) {
+    out.session = session_text(integer(*session, "seconds"), require(*session, "reason").string());
+  }
+  return out;
 }
 
-Outcome run(const fs::path& folder) {
+Outcome outcome_of(const Verdict& verdict) {
+  return {.verdict = std::string(to_string(verdict.decision)),
+          .reason = std::string(verdict.reason_name()),
+          .at = verdict.at,
+          .counters = std::nullopt,
+          .session = std::nullopt};
+}
+
+// The grant of the case, with its chain.
+Result<Grant> compile(const fs::path& folder) {
+  std::shared_ptr<const Grant> delegator;
+  if (fs::exists(folder / "ancestors.json")) {
+    const json::Document ancestors = read_json(folder / "ancestors.json");
+    for (std::size_t i = ancestors.root().size(); i-- > 0;) {
+      auto range = ancestors.root().children();
+      auto grant = Grant::compile(*std::next(range.begin(), static_cast<std::ptrdiff_t>(i)));
+      if (!grant) {
+        return fail(grant.error().code, {},
+                    "/ancestors/" + std::to_string(i) + grant.error().where);
+      }
+      if (delegator) grant = (*std::move(grant)).delegated_by(std::move(delegator));
+      if (!grant) return std::unexpected(grant.error());
+      delegator = std::make_shared<const Grant>(*std::move(grant));
+    }
+  }
   const json::Document atr = read_json(folder / "grant.json");
-  const json::Document exchange = read_json(folder / "exchange.json");
-  const Policy policy = read_policy(folder / "policy.json");
-  if (require(exchange.root(), "method").string() != "tools/call")
-    throw BadCase("not a tools/call");
-  const json::Value params = require(exchange.root(), "params");
-  const ToolRef tool{.upstream = policy.upstream,
-                     .tool = require(params, "name").string(),
-                     .vertical = policy.vertical};
-
-  const auto grant = Grant::compile(atr.root());
-  if (!grant) return {"deny", std::string(name(grant.error().code)), grant.error().where};
-  const Verdict reachable = grant->evaluate_tool(policy.roles, tool);
-  EXPECT_TRUE(grant->evaluate_upstream(policy.roles, policy.upstream, policy.vertical).allowed() ||
-              !reachable.allowed())
-      << "an upstream is closed though one of its tools can be reached";
-  const CallDecision decision = grant->evaluate_call(policy.roles, tool, params.find("arguments"));
-  EXPECT_TRUE(reachable.allowed() || !decision.verdict.allowed())
-      << "a call passes to a tool that lists hide";
-  return {.verdict = std::string(to_string(decision.verdict.decision)),
-          .reason = std::string(decision.verdict.reason_name()),
-          .at = decision.verdict.at};
+  auto grant = Grant::compile(atr.root());
+  if (!grant || !delegator) return grant;
+  return (*std::move(grant)).delegated_by(std::move(delegator));
 }
+
+class Case {
+ public:
+  explicit Case(const fs::path& folder)
+      : exchange_(read_json(folder / "exchange.json")),
+        policy_(read_policy(folder / "policy.json")),
+        grant_(compile(folder)) {}
+
+  Outcome run() const {
+    if (!grant_) {
+      return {.verdict = "deny",
+              .reason = std::string(name(grant_.error().code)),
+              .at = grant_.error().where,
+              .counters = std::nullopt,
+              .session = std::nullopt};
+    }
+    Outcome out = judge(require(exchange_.root(), "method").string());
+    if (const auto limit = grant_->session_limit()) {
+      out.session = session_text(limit->seconds, name(limit->refusal));
+    }
+    return out;
+  }
+
+ private:
+  [[nodiscard]] Outcome judge(std::string_view method) const {
+    const json::Value params = require(exchange_.root(), "params");
+    if (method == "tools/call") return judge_call(params);
+    if (method == "tools/list") return judge_scope(Scope::tools_list);
+    if (method == "resources/list") return judge_scope(Scope::resources_list);
+    if (method == "prompts/list") return judge_scope(Scope::prompts_list);
+    if (method == "resources/read") {
+      return judge_resource(Scope::resources_read, require(params, "uri").string());
+    }
+    if (method == "resources/subscribe") {
+      return judge_resource(Scope::resources_subscribe, require(params, "uri").string());
+    }
+    if (method == "prompts/get") {
+      return judge_prompt(Scope::prompts_get, require(params, "name").string());
+    }
+    if (method != "completion/complete") throw BadCase("the method is not one of a case");
+    const json::Value ref = require(params, "ref");
+    return require(ref, "type").string() == "ref/prompt"
+               ? judge_prompt(Scope::completion, require(ref, "name").string())
+               : judge_resource(Scope::completion, require(ref, "uri").string());
+  }
+
+  [[nodiscard]] Outcome judge_scope(Scope scope) const {
+    return outcome_of(grant_->evaluate_scope(policy_.roles, scope));
+  }
+
+  [[nodiscard]] Outcome judge_call(json::Value params) const {
+    const ToolRef tool{.upstream = policy_.upstream,
+                       .tool = require(params, "name").string(),
+                       .vertical = policy_.vertical};
+    const Verdict reachable = grant_->evaluate_tool(policy_.roles, tool);
+    expect_open_upstream(reachable);
+    const CallDecision decision =
+        grant_->evaluate_call(policy_.roles, tool, params.find("arguments"));
+    EXPECT_TRUE(reachable.allowed() || !decision.verdict.allowed())
+        << "a call passes to a tool that lists hide";
+    Outcome out = outcome_of(decision.verdict);
+    out.counters.emplace();
+    for (const Counter& counter : decision.counters) {
+      *out.counters += counter_text(counter.key, counter.limit, name(counter.refusal));
+    }
+    return out;
+  }
+
+  [[nodiscard]] Outcome judge_resource(Scope scope, std::string_view uri) const {
+    const Verdict reachable = grant_->evaluate_resource(
+        policy_.roles, {.upstream = policy_.upstream, .uri = uri, .vertical = policy_.vertical});
+    expect_open_upstream(reachable);
+    const Verdict may = grant_->evaluate_scope(policy_.roles, scope);
+    return outcome_of(may.allowed() ? reachable : may);
+  }
+
+  [[nodiscard]] Outcome judge_prompt(Scope scope, std::string_view prompt) const {
+    const Verdict reachable = grant_->evaluate_prompt(
+        policy_.roles,
+        {.upstream = policy_.upstream, .name = prompt, .vertical = policy_.vertical});
+    expect_open_upstream(reachable);
+    const Verdict may = grant_->evaluate_scope(policy_.roles, scope);
+    return outcome_of(may.allowed() ? reachable : may);
+  }
+
+  void expect_open_upstream(const Verdict& reachable) const {
+    EXPECT_TRUE(
+        !reachable.allowed() ||
+        grant_->evaluate_upstream(policy_.roles, policy_.upstream, policy_.vertical).allowed())
+        << "an upstream is closed though something of it can be reached";
+  }
+
+  json::Document exchange_;
+  Policy policy_;
+  Result<Grant> grant_;
+};
 
 void check_files(const fs::path& folder) {
   std::set<std::string> files;
   for (const auto& entry : fs::directory_iterator(folder)) files.insert(entry.path().filename());
   files.erase("policy.json");
+  files.erase("ancestors.json");
   const std::set<std::string> wanted = {"README.md", "exchange.json", "expected.json",
                                         "grant.json"};
-  if (files != wanted)
-    throw BadCase("a case is README.md, grant.json, exchange.json, expected.json, and policy.json");
+  if (files != wanted) {
+    throw BadCase(
+        "a case is README.md, grant.json, exchange.json, expected.json, and at will policy.json "
+        "and ancestors.json");
+  }
   if (read_text(folder / "README.md").find_first_not_of(" \n") == std::string::npos)
     throw BadCase("README.md is empty");
 }
@@ -206,9 +364,9 @@ TEST(GrantGolden, EveryFolderSaysWhatHappens) {
       EXPECT_TRUE(is_sentence_in_kebab_case(name));
       check_files(folder);
       const Outcome want = read_expected(folder / "expected.json");
-      const Outcome got = run(folder);
-      EXPECT_TRUE(got == want) << "\n  want  " << want.to_string() << "\n  got   "
-                               << got.to_string() << "\n  " << read_text(folder / "README.md");
+      const Outcome got = Case(folder).run();
+      EXPECT_TRUE(got.is(want)) << "\n  want  " << want.to_string() << "\n  got   "
+                                << got.to_string() << "\n  " << read_text(folder / "README.md");
     } catch (const std::exception& bad) {
       ADD_FAILURE() << bad.what();
     }
@@ -227,6 +385,8 @@ TEST(GrantGolden, EveryReasonHasACase) {
                                         "scope_missing",
                                         "tool_not_in_scope",
                                         "tool_out_of_scope",
+                                        "resource_not_in_scope",
+                                        "prompt_not_in_scope",
                                         "vertical_denied",
                                         "vertical_elevation",
                                         "constraint_missing",

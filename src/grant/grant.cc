@@ -7,9 +7,8 @@
 #include <cstddef>
 #include <utility>
 
-#include "grant/matcher.h"
-#include "grant/pointer.h"
-#include "grant/read.h"
+#include "grant/claims.h"
+#include "grant/uri.h"
 #include "text/unicode.h"
 
 namespace zwinger::grant {
@@ -20,30 +19,9 @@ constexpr std::array<std::string_view, 9> kScopeNames = {
     "tools:list",   "tools:call",  "resources:list", "resources:read", "resources:subscribe",
     "prompts:list", "prompts:get", "completion",     "sandbox:exec"};
 
-constexpr std::array<std::string_view, 3> kActorTypes = {"agent", "human", "service"};
-
-struct ConstraintEntry {
-  text::Glob tools;
-  ArgumentConstraints arguments;
-  std::optional<std::uint64_t> max_calls;
-};
-
-// What an `atr` claim says. Absent members are empty, and empty grants nothing.
-struct Claims {
-  std::string actor_type;
-  std::string role;
-  std::string tenant;
-  std::vector<std::string> verticals;  // the first is home
-  std::vector<Scope> scope;
-  std::vector<text::Glob> tools_in_scope;
-  std::vector<text::Glob> tools_out_of_scope;
-  std::vector<ConstraintEntry> constraints;  // in source order
-  std::string task_id;
-  bool cross_vertical = false;
-  std::string cross_vertical_purpose;
-  std::string session_id;
-  std::optional<std::int64_t> session_ttl;
-};
+// Keys of counts that no tool glob can be.
+constexpr std::string_view kBudgetKey = "{budget}";
+constexpr std::string_view kAncestorPrefix = "{act}";
 
 }  // namespace
 
@@ -68,199 +46,61 @@ const Role* RoleTable::find(std::string_view name) const {
   return found == roles_.end() ? nullptr : &found->second;
 }
 
-// --- compile
-// ----------------------------------------------------------------------------------------
-
-namespace {
-
-constexpr std::array<std::string_view, 3> kTaskMembers = {"id", "text", "values"};
-constexpr std::array<std::string_view, 3> kConstraintMembers = {"args", "closed", "maxCalls"};
-
-Result<text::Glob> read_tool_glob(std::string_view pattern, const std::string& where) {
-  auto glob = parse_tool_glob(pattern);
-  if (!glob) return fail(Code::grant_invalid, std::move(glob.error().message), where);
-  return glob;
-}
-
-Result<std::vector<text::Glob>> read_tool_globs(json::Value value, const std::string& where) {
-  std::vector<text::Glob> out;
-  ZWINGER_CHECK_OK(for_each_string(
-      value, where, [&](std::string_view pattern, const std::string& at) -> Result<void> {
-        ZWINGER_TRY(text::Glob glob, read_tool_glob(pattern, at));
-        out.push_back(std::move(glob));
-        return {};
-      }));
-  return out;
-}
-
-Result<std::vector<Scope>> read_scopes(json::Value value, const std::string& where) {
-  std::vector<Scope> out;
-  ZWINGER_CHECK_OK(for_each_string(
-      value, where, [&](std::string_view word, const std::string& at) -> Result<void> {
-        const auto scope = parse_scope(word);
-        if (!scope) return fail(Code::grant_invalid, "no scope has this name", at);
-        out.push_back(*scope);
-        return {};
-      }));
-  return out;
-}
-
-// An array of strings, or an object that maps upstreams to such arrays. Checked only: resources and
-// prompts are not passed on by this build, so nothing has to be permitted.
-Result<void> check_globs_by_upstream(json::Value value, const std::string& where) {
-  if (!value.is_object()) {
-    ZWINGER_TRY([[maybe_unused]] const auto globs, read_strings(value, where));
-    return {};
-  }
-  for (const json::Value globs : value.children()) {
-    ZWINGER_TRY([[maybe_unused]] const auto checked,
-                read_strings(globs, child_pointer(where, globs.name())));
-  }
-  return {};
-}
-
-// `task` grants nothing by itself; its id names the session.
-Result<std::string> read_task_id(json::Value value, const std::string& where) {
-  ZWINGER_CHECK_OK(check_object(value, kTaskMembers, where));
-  std::string id;
-  for (const json::Value member : value.children()) {
-    const std::string at = child_pointer(where, member.name());
-    if (member.is_null()) continue;
-    if (member.name() == "values") {
-      ZWINGER_TRY([[maybe_unused]] const auto values, read_strings(member, at));
-    } else {
-      ZWINGER_TRY(std::string text, read_string(member, at));
-      if (member.name() == "id") id = std::move(text);
-    }
-  }
-  return id;
-}
-
-Result<ConstraintEntry> read_constraint_entry(json::Value value, const std::string& where) {
-  ZWINGER_TRY(text::Glob tools, read_tool_glob(value.name(), where));
-  ZWINGER_CHECK_OK(check_object(value, kConstraintMembers, where));
-  bool closed = false;
-  if (const auto member = value.find("closed")) {
-    ZWINGER_TRY(closed, read_bool(*member, child_pointer(where, "closed")));
-  }
-  std::optional<std::uint64_t> max_calls;
-  if (const auto member = value.find("maxCalls")) {
-    ZWINGER_TRY(max_calls, read_integer(*member, 0, child_pointer(where, "maxCalls")));
-  }
-  ZWINGER_TRY(
-      ArgumentConstraints arguments,
-      ArgumentConstraints::compile(value.find("args"), closed, child_pointer(where, "args")));
-  return ConstraintEntry{
-      .tools = std::move(tools), .arguments = std::move(arguments), .max_calls = max_calls};
-}
-
-Result<std::vector<ConstraintEntry>> read_constraints(json::Value value, const std::string& where) {
-  if (!value.is_object())
-    return fail(Code::grant_invalid, "expected an object of tool globs", where);
-  std::vector<ConstraintEntry> out;
-  for (const json::Value entry : value.children()) {
-    ZWINGER_TRY(ConstraintEntry read,
-                read_constraint_entry(entry, child_pointer(where, entry.name())));
-    out.push_back(std::move(read));
-  }
-  return out;
-}
-
-// --- the table of members
-// ---------------------------------------------------------------------------
-
-Result<std::string> read_actor_type(json::Value value, const std::string& where) {
-  ZWINGER_TRY(std::string type, read_string(value, where));
-  if (std::ranges::find(kActorTypes, type) == kActorTypes.end()) {
-    return fail(Code::grant_invalid, "expected agent, human or service", where);
-  }
-  return type;
-}
-
-Result<std::int64_t> read_ttl(json::Value value, const std::string& where) {
-  return read_integer(value, 1, where);
-}
-
-Result<void> refuse_budget(Claims& /*out*/, json::Value /*value*/, const std::string& where) {
-  return fail(Code::grant_unsupported, "this build cannot count budgets yet", where);
-}
-
-template <auto Field, auto Reader>
-Result<void> into(Claims& out, json::Value value, const std::string& where) {
-  ZWINGER_TRY(out.*Field, Reader(value, where));
-  return {};
-}
-
-template <auto Check>
-Result<void> checked(Claims& /*out*/, json::Value value, const std::string& where) {
-  auto result = Check(value, where);
-  if (!result) return std::unexpected(std::move(result).error());
-  return {};
-}
-
-// One row a member of `atr`. A member that is null is absent, and its row is not asked.
-struct Member {
-  std::string_view name;
-  Result<void> (*read)(Claims& out, json::Value value, const std::string& where);
-};
-constexpr std::array<Member, 17> kMembers = {{
-    {"actorType", into<&Claims::actor_type, read_actor_type>},
-    {"role", into<&Claims::role, read_string>},
-    {"tenantId", into<&Claims::tenant, read_string>},
-    {"verticals", into<&Claims::verticals, read_strings>},
-    {"scope", into<&Claims::scope, read_scopes>},
-    {"toolsInScope", into<&Claims::tools_in_scope, read_tool_globs>},
-    {"toolsOutOfScope", into<&Claims::tools_out_of_scope, read_tool_globs>},
-    {"resourcesInScope", checked<check_globs_by_upstream>},
-    {"promptsInScope", checked<check_globs_by_upstream>},
-    {"toolConstraints", into<&Claims::constraints, read_constraints>},
-    {"task", into<&Claims::task_id, read_task_id>},
-    {"crossVertical", into<&Claims::cross_vertical, read_bool>},
-    {"crossVerticalPurpose", into<&Claims::cross_vertical_purpose, read_string>},
-    {"sandbox",
-     checked<read_strings>},  // a permission that nothing asks for before sandbox:exec exists
-    {"budget", refuse_budget},
-    {"sessionId", into<&Claims::session_id, read_string>},
-    {"sessionTtl", into<&Claims::session_ttl, read_ttl>},
-}};
-constexpr std::array<std::string_view, kMembers.size()> kMemberNames = [] {
-  std::array<std::string_view, kMembers.size()> names;
-  for (std::size_t i = 0; i < kMembers.size(); ++i) names.at(i) = kMembers.at(i).name;
-  return names;
-}();
-
-}  // namespace
-
-struct Grant::Compiled {
-  Claims claims;
-};
-
-Grant::Grant(std::unique_ptr<const Compiled> compiled) : compiled_(std::move(compiled)) {}
+Grant::Grant(std::unique_ptr<const Claims> claims) : claims_(std::move(claims)) {}
 Grant::Grant(Grant&&) noexcept = default;
 Grant& Grant::operator=(Grant&&) noexcept = default;
 Grant::~Grant() = default;
 
 Result<Grant> Grant::compile(json::Value atr) {
-  ZWINGER_CHECK_OK(check_object(atr, kMemberNames, ""));
-  Compiled out;
-  for (const json::Value value : atr.children()) {
-    if (value.is_null()) continue;
-    const auto* member = std::ranges::find(kMembers, value.name(), &Member::name);
-    ZWINGER_CHECK_OK(member->read(out.claims, value, child_pointer("", value.name())));
-  }
-  return Grant(std::make_unique<const Compiled>(std::move(out)));
+  ZWINGER_TRY(Claims claims, read_atr(atr));
+  return Grant(std::make_unique<const Claims>(std::move(claims)));
 }
 
-const std::string& Grant::role() const { return compiled_->claims.role; }
-const std::string& Grant::tenant() const { return compiled_->claims.tenant; }
-const std::string& Grant::actor_type() const { return compiled_->claims.actor_type; }
-const std::string& Grant::task_id() const { return compiled_->claims.task_id; }
-const std::string& Grant::session_id() const { return compiled_->claims.session_id; }
-std::optional<std::int64_t> Grant::session_ttl() const { return compiled_->claims.session_ttl; }
+Result<Grant> Grant::delegated_by(std::shared_ptr<const Grant> delegator) && {
+  if (!delegator || delegator_) return fail(Code::internal, "a grant has one delegator");
+  if (delegator->tenant() != tenant()) {
+    return fail(Code::grant_invalid, "the grant's tenant is not that of the grant it comes from",
+                "/tenantId");
+  }
+  delegator_ = std::move(delegator);
+  return std::move(*this);
+}
 
-std::span<const std::string_view> atr_members() { return kMemberNames; }
-std::span<const std::string_view> task_members() { return kTaskMembers; }
-std::span<const std::string_view> constraint_members() { return kConstraintMembers; }
+const std::string& Grant::subject() const { return claims_->subject; }
+const std::string& Grant::role() const { return claims_->role; }
+const std::string& Grant::tenant() const { return claims_->tenant; }
+const std::string& Grant::actor_type() const { return claims_->actor_type; }
+const std::string& Grant::task_id() const { return claims_->task_id; }
+const std::string& Grant::session_id() const { return claims_->session_id; }
+
+std::optional<SessionLimit> Grant::session_limit() const {
+  std::optional<SessionLimit> strictest;
+  const auto consider = [&strictest](const SessionLimit& limit) {
+    if (!strictest || limit.seconds < strictest->seconds) strictest = limit;
+  };
+  if (const auto ttl = claims_->session_ttl) consider({*ttl, Code::session_expired});
+  if (const auto time = claims_->budget.max_seconds) consider({*time, Code::budget_time});
+  if (delegator_) {
+    if (const auto limit = delegator_->session_limit()) consider(*limit);
+  }
+  return strictest;
+}
+
+std::optional<std::int64_t> Grant::session_ttl() const {
+  const auto limit = session_limit();
+  return limit ? std::optional(limit->seconds) : std::nullopt;
+}
+
+std::optional<std::int64_t> Grant::issued_at() const {
+  // An absent time is less than any.
+  return delegator_ ? std::max(claims_->issued_at, delegator_->issued_at()) : claims_->issued_at;
+}
+
+std::optional<std::int64_t> Grant::expires_at() const {
+  const auto theirs = delegator_ ? delegator_->expires_at() : std::nullopt;
+  if (!theirs || !claims_->expires_at) return theirs ? theirs : claims_->expires_at;
+  return std::min(*claims_->expires_at, *theirs);
+}
 
 // --- evaluate
 // ---------------------------------------------------------------------------------------
@@ -295,6 +135,14 @@ std::optional<Code> refuse_vertical(const Claims& claims, const Role* role,
   return std::nullopt;
 }
 
+// A scope of ClawQL names tools itself; a list of tools beside it only narrows it.
+bool is_tool_in_scope(const Claims& claims, const std::string& identity) {
+  const auto& named = claims.scope.only_tools;
+  const auto& listed = claims.tools_in_scope;
+  return (named || listed) && (!named || any_matches(*named, identity)) &&
+         (!listed || any_matches(*listed, identity));
+}
+
 // The first reason why no call can reach the tool; nothing where some call can.
 std::optional<Code> refuse_tool(const Claims& claims, const Role* role, const std::string& identity,
                                 std::string_view vertical) {
@@ -302,41 +150,78 @@ std::optional<Code> refuse_tool(const Claims& claims, const Role* role, const st
       (role != nullptr && any_matches(role->tools_out_of_scope, identity))) {
     return Code::tool_out_of_scope;
   }
-  if (!any_matches(claims.tools_in_scope, identity) ||
+  if (!is_tool_in_scope(claims, identity) ||
       (role != nullptr && !any_matches(role->tools_in_scope, identity))) {
     return Code::tool_not_in_scope;
   }
   return refuse_vertical(claims, role, vertical);
 }
 
-// The first reason why no tool of the upstream can be reached; nothing where one might be. Out of
-// scope is not asked: no glob speaks of every tool, for a tool's name may hold slashes.
+std::optional<Code> refuse_resource(const Claims& claims, const Role* role,
+                                    const ResourceRef& resource) {
+  if (!any_matches(claims.resources_in_scope, resource.upstream, resource.uri) ||
+      (role != nullptr &&
+       !any_matches(role->resources_in_scope, resource.upstream, resource.uri))) {
+    return Code::resource_not_in_scope;
+  }
+  return refuse_vertical(claims, role, resource.vertical);
+}
+
+std::optional<Code> refuse_prompt(const Claims& claims, const Role* role,
+                                  const std::string& identity, std::string_view vertical) {
+  if (!any_matches(claims.prompts_in_scope, identity) ||
+      (role != nullptr && !any_matches(role->prompts_in_scope, identity))) {
+    return Code::prompt_not_in_scope;
+  }
+  return refuse_vertical(claims, role, vertical);
+}
+
+bool may_match(const std::vector<text::Glob>& globs, std::string_view upstream) {
+  return std::ranges::any_of(
+      globs, [upstream](const text::Glob& glob) { return glob.first_segment_matches(upstream); });
+}
+
+bool may_match(const std::vector<ResourceGlob>& globs, std::string_view upstream) {
+  return std::ranges::any_of(
+      globs, [upstream](const ResourceGlob& glob) { return glob.may_match(upstream); });
+}
+
+bool may_reach_a_tool(const Claims& claims, const Role* role, std::string_view upstream) {
+  const auto& named = claims.scope.only_tools;
+  const auto& listed = claims.tools_in_scope;
+  return (named || listed) && (!named || may_match(*named, upstream)) &&
+         (!listed || may_match(*listed, upstream)) &&
+         (role == nullptr || may_match(role->tools_in_scope, upstream));
+}
+
+// The first reason why nothing of the upstream can be reached; nothing where something might be.
+// Out of scope is not asked: no glob speaks of every tool, for a tool's name may hold slashes.
 std::optional<Code> refuse_upstream(const Claims& claims, const Role* role,
                                     std::string_view upstream, std::string_view vertical) {
-  const auto may_match = [upstream](const std::vector<text::Glob>& globs) {
-    return std::ranges::any_of(
-        globs, [upstream](const text::Glob& glob) { return glob.first_segment_matches(upstream); });
-  };
-  if (!may_match(claims.tools_in_scope) || (role != nullptr && !may_match(role->tools_in_scope))) {
+  const bool some_resource = may_match(claims.resources_in_scope, upstream) &&
+                             (role == nullptr || may_match(role->resources_in_scope, upstream));
+  const bool some_prompt = may_match(claims.prompts_in_scope, upstream) &&
+                           (role == nullptr || may_match(role->prompts_in_scope, upstream));
+  if (!some_resource && !some_prompt && !may_reach_a_tool(claims, role, upstream)) {
     return Code::tool_not_in_scope;
   }
   return refuse_vertical(claims, role, vertical);
 }
 
-std::string identity_of(const ToolRef& tool) {
-  return fmt::format("{}/{}", tool.upstream, tool.tool);
+std::string identity_of(std::string_view upstream, std::string_view name) {
+  return fmt::format("{}/{}", upstream, name);
 }
 
 }  // namespace
 
-Verdict Grant::evaluate_scope(const RoleTable& roles, Scope scope) const {
-  const Claims& claims = compiled_->claims;
+Verdict Grant::own_scope(const RoleTable& roles, Scope scope) const {
+  const Claims& claims = *claims_;
   const auto role = restricting_role(roles, claims);
   if (!role) return Verdict::deny(role.error());
   const auto holds = [scope](const std::vector<Scope>& scopes) {
     return std::ranges::find(scopes, scope) != scopes.end();
   };
-  if (!holds(claims.scope)) {
+  if (!holds(claims.scope.methods)) {
     return Verdict::deny(Code::scope_missing, {},
                          fmt::format("The grant lacks the scope {}.", to_string(scope)));
   }
@@ -347,9 +232,9 @@ Verdict Grant::evaluate_scope(const RoleTable& roles, Scope scope) const {
   return Verdict::allow();
 }
 
-Verdict Grant::evaluate_tool(const RoleTable& roles, const ToolRef& tool) const {
-  const Claims& claims = compiled_->claims;
-  std::string identity = identity_of(tool);
+Verdict Grant::own_tool(const RoleTable& roles, const ToolRef& tool) const {
+  const Claims& claims = *claims_;
+  std::string identity = identity_of(tool.upstream, tool.tool);
   const auto role = restricting_role(roles, claims);
   if (!role) return Verdict::deny(role.error().code, std::move(identity));
   if (const auto reason = refuse_tool(claims, *role, identity, tool.vertical)) {
@@ -358,9 +243,9 @@ Verdict Grant::evaluate_tool(const RoleTable& roles, const ToolRef& tool) const 
   return Verdict::allow();
 }
 
-Verdict Grant::evaluate_upstream(const RoleTable& roles, std::string_view upstream,
-                                 std::string_view vertical) const {
-  const Claims& claims = compiled_->claims;
+Verdict Grant::own_upstream(const RoleTable& roles, std::string_view upstream,
+                            std::string_view vertical) const {
+  const Claims& claims = *claims_;
   const auto role = restricting_role(roles, claims);
   if (!role) return Verdict::deny(role.error().code, std::string(upstream));
   if (const auto reason = refuse_upstream(claims, *role, upstream, vertical)) {
@@ -369,22 +254,101 @@ Verdict Grant::evaluate_upstream(const RoleTable& roles, std::string_view upstre
   return Verdict::allow();
 }
 
-CallDecision Grant::evaluate_call(const RoleTable& roles, const ToolRef& tool,
-                                  std::optional<json::Value> arguments) const {
-  const std::string identity = identity_of(tool);
-  CallDecision decision{.verdict = evaluate_scope(roles, Scope::tools_call), .counters = {}};
+Verdict Grant::own_resource(const RoleTable& roles, const ResourceRef& resource) const {
+  const bool plain = is_plain_uri(resource.uri);
+  // What is odd is not repeated: it may be long, or unfit for a terminal.
+  std::string at =
+      plain ? identity_of(resource.upstream, resource.uri) : std::string(resource.upstream);
+  const auto role = restricting_role(roles, *claims_);
+  if (!role) return Verdict::deny(role.error().code, std::move(at));
+  if (!plain) {
+    return Verdict::deny(Code::resource_not_in_scope, std::move(at),
+                         "The URI is not absolute, or could be read as another one.");
+  }
+  if (const auto reason = refuse_resource(*claims_, *role, resource)) {
+    return Verdict::deny(*reason, std::move(at));
+  }
+  return Verdict::allow();
+}
+
+Verdict Grant::own_prompt(const RoleTable& roles, const PromptRef& prompt) const {
+  std::string identity = identity_of(prompt.upstream, prompt.name);
+  const auto role = restricting_role(roles, *claims_);
+  if (!role) return Verdict::deny(role.error().code, std::move(identity));
+  if (const auto reason = refuse_prompt(*claims_, *role, identity, prompt.vertical)) {
+    return Verdict::deny(*reason, std::move(identity));
+  }
+  return Verdict::allow();
+}
+
+CallDecision Grant::own_call(const RoleTable& roles, const ToolRef& tool,
+                             std::optional<json::Value> arguments) const {
+  const std::string identity = identity_of(tool.upstream, tool.tool);
+  CallDecision decision{.verdict = own_scope(roles, Scope::tools_call), .counters = {}};
   if (!decision.verdict.allowed()) {
     decision.verdict.at = identity;
     return decision;
   }
-  decision.verdict = evaluate_tool(roles, tool);
-  for (const ConstraintEntry& entry : compiled_->claims.constraints) {
+  decision.verdict = own_tool(roles, tool);
+  for (const ConstraintEntry& entry : claims_->constraints) {
     if (!decision.verdict.allowed()) break;
     if (!entry.tools.matches(identity)) continue;
     decision.verdict = entry.arguments.evaluate(arguments);
-    if (entry.max_calls) decision.counters.push_back({entry.tools.pattern(), *entry.max_calls});
+    if (entry.max_calls) {
+      decision.counters.push_back({entry.tools.pattern(), *entry.max_calls, Code::max_calls});
+    }
+  }
+  if (const auto limit = claims_->budget.max_calls) {
+    decision.counters.push_back({std::string(kBudgetKey), *limit, Code::budget_calls});
   }
   if (!decision.verdict.allowed()) decision.counters.clear();
+  return decision;
+}
+
+// --- the chain of delegation
+// ---------------------------------------------------------------------------------------
+
+Verdict Grant::evaluate_scope(const RoleTable& roles, Scope scope) const {
+  Verdict verdict = own_scope(roles, scope);
+  if (!delegator_ || !verdict.allowed()) return verdict;
+  return delegator_->evaluate_scope(roles, scope);
+}
+
+Verdict Grant::evaluate_tool(const RoleTable& roles, const ToolRef& tool) const {
+  Verdict verdict = own_tool(roles, tool);
+  if (!delegator_ || !verdict.allowed()) return verdict;
+  return delegator_->evaluate_tool(roles, tool);
+}
+
+Verdict Grant::evaluate_resource(const RoleTable& roles, const ResourceRef& resource) const {
+  Verdict verdict = own_resource(roles, resource);
+  if (!delegator_ || !verdict.allowed()) return verdict;
+  return delegator_->evaluate_resource(roles, resource);
+}
+
+Verdict Grant::evaluate_prompt(const RoleTable& roles, const PromptRef& prompt) const {
+  Verdict verdict = own_prompt(roles, prompt);
+  if (!delegator_ || !verdict.allowed()) return verdict;
+  return delegator_->evaluate_prompt(roles, prompt);
+}
+
+Verdict Grant::evaluate_upstream(const RoleTable& roles, std::string_view upstream,
+                                 std::string_view vertical) const {
+  Verdict verdict = own_upstream(roles, upstream, vertical);
+  if (!delegator_ || !verdict.allowed()) return verdict;
+  return delegator_->evaluate_upstream(roles, upstream, vertical);
+}
+
+CallDecision Grant::evaluate_call(const RoleTable& roles, const ToolRef& tool,
+                                  std::optional<json::Value> arguments) const {
+  CallDecision decision = own_call(roles, tool, arguments);
+  if (!delegator_ || !decision.verdict.allowed()) return decision;
+  CallDecision theirs = delegator_->evaluate_call(roles, tool, arguments);
+  if (!theirs.verdict.allowed()) return theirs;
+  for (Counter& counter : theirs.counters) {
+    counter.key.insert(0, kAncestorPrefix);
+    decision.counters.push_back(std::move(counter));
+  }
   return decision;
 }
 

@@ -1,6 +1,6 @@
 // The grant: what a principal may do in this task. Text to snapshot (compile), and snapshot and
-// call to verdict (evaluate). Design section 5; the golden folders under grant/golden are its
-// manual.
+// call, resource or prompt to verdict (evaluate). Design section 5; the golden folders under
+// grant/golden are its manual.
 //
 // A Grant and a RoleTable are immutable after they were made and may be read from any thread.
 // Nothing here reads a clock, counts, or does I/O: what must be counted is named in the Decision
@@ -18,6 +18,7 @@
 
 #include "base/result.h"
 #include "base/verdict.h"
+#include "grant/item_glob.h"
 #include "json/json.h"
 #include "text/glob.h"
 
@@ -51,6 +52,8 @@ struct Role {
   std::vector<Scope> scope;
   std::vector<text::Glob> tools_in_scope;
   std::vector<text::Glob> tools_out_of_scope;
+  std::vector<ResourceGlob> resources_in_scope;
+  std::vector<text::Glob> prompts_in_scope;
   std::vector<std::string> verticals;
 };
 
@@ -76,11 +79,33 @@ struct ToolRef {
   std::string_view vertical;  // from the configuration; kSharedVertical where it is shared
 };
 
+// A resource, or a resource template, whose text is then taken for a URI.
+struct ResourceRef {
+  std::string_view upstream;
+  std::string_view uri;
+  std::string_view vertical;
+};
+
+struct PromptRef {
+  std::string_view upstream;
+  std::string_view name;  // raw, as the upstream knows it
+  std::string_view vertical;
+};
+
 // A count that must be taken, durably, before the call is forwarded: at most `limit` calls of all
-// tools together that the constraint's glob matches.
+// tools together that a constraint's glob matches, or of all tools for a budget.
 struct Counter {
-  std::string key;  // stable within the session: the constraint's tool glob
-  std::uint64_t limit;
+  // Stable within the session: the constraint's tool glob, "{budget}", and for an ancestor's
+  // "{act}" before it, once for each grant between. No glob holds a brace.
+  std::string key;
+  std::uint64_t limit = 0;
+  Code refusal = Code::max_calls;  // what to say when no call is left: max_calls or budget_calls
+};
+
+// How old a session may become.
+struct SessionLimit {
+  std::int64_t seconds = 0;              // since it was first seen
+  Code refusal = Code::session_expired;  // what to say then: session_expired or budget_time
 };
 
 struct CallDecision {
@@ -88,13 +113,20 @@ struct CallDecision {
   std::vector<Counter> counters;  // only when the verdict allows
 };
 
+struct Claims;  // private: grant/claims.h
+
 class Grant {
  public:
   // `atr` is the value of the claim, an object. Errors: grant_invalid (where = JSON pointer) for
   // wrong types, unknown enum words, bad globs, pointers and matchers; grant_unsupported for a
-  // restriction this build cannot check: a non-null budget or any member that this build does not
-  // know.
+  // restriction this build cannot check: any member that this build does not know.
   [[nodiscard]] static Result<Grant> compile(json::Value atr);
+  // This grant as one that `delegator`, itself perhaps delegated, passed on (RFC 8693 `act`). What
+  // is allowed then is what every grant of the chain allows, each with its own role: this one is
+  // asked first, and its denial is the reason. Counters, limits and times of all of them apply;
+  // role, tenant, task and session stay this one's. Errors: grant_invalid (where = "/tenantId")
+  // where the tenants differ; internal for a grant that has a delegator already, or for none.
+  [[nodiscard]] Result<Grant> delegated_by(std::shared_ptr<const Grant> delegator) &&;
 
   Grant(Grant&&) noexcept;
   Grant& operator=(Grant&&) noexcept;
@@ -102,12 +134,20 @@ class Grant {
   Grant& operator=(const Grant&) = delete;
   ~Grant();
 
+  // sub (or actorId): whoever holds the grant compares it with the token's. May be empty.
+  [[nodiscard]] const std::string& subject() const;
   [[nodiscard]] const std::string& role() const;
   [[nodiscard]] const std::string& tenant() const;      // tenantId; may be empty
   [[nodiscard]] const std::string& actor_type() const;  // agent, human or service; may be empty
   [[nodiscard]] const std::string& task_id() const;     // may be empty
   [[nodiscard]] const std::string& session_id() const;  // may be empty
-  [[nodiscard]] std::optional<std::int64_t> session_ttl() const;  // seconds
+  // The strictest of sessionTtl and budget.maxSeconds along the chain; of equals, the first.
+  [[nodiscard]] std::optional<SessionLimit> session_limit() const;
+  [[nodiscard]] std::optional<std::int64_t> session_ttl() const;  // its seconds
+  // Unix seconds that narrow the token's own: the latest issuedAt and the earliest expiresAt along
+  // the chain.
+  [[nodiscard]] std::optional<std::int64_t> issued_at() const;
+  [[nodiscard]] std::optional<std::int64_t> expires_at() const;
 
   // Whether a method that needs `scope` may be used at all (role AND grant). A denial has no `at`.
   [[nodiscard]] Verdict evaluate_scope(const RoleTable& roles, Scope scope) const;
@@ -116,10 +156,17 @@ class Grant {
   // never hides what a call can reach, nor the other way round. A denial's `at` is the tool
   // identity.
   [[nodiscard]] Verdict evaluate_tool(const RoleTable& roles, const ToolRef& tool) const;
-  // Whether some tool of the upstream might be reached: role, in scope by what globs say before the
-  // slash, vertical, elevation, in this order. Never denies where evaluate_tool allows a tool of
-  // that upstream; may allow where it allows none, since only a tool's name tells. A denial's `at`
-  // is the upstream's id.
+  // Whether the resource or prompt can be reached: role, in scope, vertical, elevation, in this
+  // order. The scope word is asked by evaluate_scope. A URI that readers could take for another
+  // (grant/uri.h) is never in scope. A denial's `at` is "upstream/uri" or "upstream/name"; for such
+  // a URI it is the upstream's id alone.
+  [[nodiscard]] Verdict evaluate_resource(const RoleTable& roles,
+                                          const ResourceRef& resource) const;
+  [[nodiscard]] Verdict evaluate_prompt(const RoleTable& roles, const PromptRef& prompt) const;
+  // Whether some tool, resource or prompt of the upstream might be reached: role, in scope by what
+  // globs say before the slash (tool_not_in_scope stands for all three), vertical, elevation, in
+  // this order. Never denies where one of the three allows something of that upstream; may allow
+  // where none does, since only names tell. A denial's `at` is the upstream's id.
   [[nodiscard]] Verdict evaluate_upstream(const RoleTable& roles, std::string_view upstream,
                                           std::string_view vertical) const;
   // The whole decision for tools/call: scope tools:call, evaluate_tool, then every constraint entry
@@ -130,15 +177,25 @@ class Grant {
                                            std::optional<json::Value> arguments) const;
 
  private:
-  struct Compiled;
-  explicit Grant(std::unique_ptr<const Compiled> compiled);
-  std::unique_ptr<const Compiled> compiled_;
+  [[nodiscard]] Verdict own_scope(const RoleTable& roles, Scope scope) const;
+  [[nodiscard]] Verdict own_tool(const RoleTable& roles, const ToolRef& tool) const;
+  [[nodiscard]] Verdict own_resource(const RoleTable& roles, const ResourceRef& resource) const;
+  [[nodiscard]] Verdict own_prompt(const RoleTable& roles, const PromptRef& prompt) const;
+  [[nodiscard]] Verdict own_upstream(const RoleTable& roles, std::string_view upstream,
+                                     std::string_view vertical) const;
+  [[nodiscard]] CallDecision own_call(const RoleTable& roles, const ToolRef& tool,
+                                      std::optional<json::Value> arguments) const;
+
+  explicit Grant(std::unique_ptr<const Claims> claims);
+  std::unique_ptr<const Claims> claims_;
+  std::shared_ptr<const Grant> delegator_;  // null: nobody delegated
 };
 
-// The member names that compile() knows in `atr`, in its `task` and in an entry of
+// The member names that compile() knows in `atr`, in its `task` and `budget` and in an entry of
 // `toolConstraints`, for the test that compares them with the JSON Schema.
 [[nodiscard]] std::span<const std::string_view> atr_members();
 [[nodiscard]] std::span<const std::string_view> task_members();
 [[nodiscard]] std::span<const std::string_view> constraint_members();
+[[nodiscard]] std::span<const std::string_view> budget_members();
 
 }  // namespace zwinger::grant

@@ -1,9 +1,10 @@
 // What the golden folders cannot show: accessors, counters, scopes of other methods, lists against
-// calls.
+// calls, upstreams, errors of globs.
 #include "grant/grant.h"
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -56,6 +57,7 @@ TEST(Grant, CountersNameEveryMatchingEntryThatCounts) {
   ASSERT_EQ(decision.counters.size(), 2U);
   EXPECT_EQ(decision.counters[0].key, "bank/*");
   EXPECT_EQ(decision.counters[0].limit, 40U);
+  EXPECT_EQ(decision.counters[0].refusal, Code::max_calls);
   EXPECT_EQ(decision.counters[1].key, "bank/send_money");
   EXPECT_EQ(decision.counters[1].limit, 0U);
 }
@@ -216,6 +218,162 @@ TEST(GrantUpstream, DoesNotCloseByWhatIsOutOfScope) {
           .allowed());
 }
 
+// What is only a resource or a prompt opens an upstream as a tool does, and needs role and grant.
+TEST(GrantUpstream, IsOpenWhereAResourceOrAPromptMayBeReached) {
+  const auto outcome = [](std::string_view members) {
+    return upstream_outcome("{" + std::string(members) + "}", no_roles, "bank", kSharedVertical);
+  };
+  EXPECT_EQ(outcome(R"("resourcesInScope":{"bank":["x:*"]})"), "ok");
+  EXPECT_EQ(outcome(R"("resourcesInScope":["b*/x:*"])"), "ok");
+  EXPECT_EQ(outcome(R"("promptsInScope":{"bank":["x"]})"), "ok");
+  EXPECT_EQ(outcome(R"("promptsInScope":["*/x"])"), "ok");
+  EXPECT_EQ(outcome(R"("resourcesInScope":{"mail":["x:*"]},"promptsInScope":["bank-2/x"])"),
+            "tool_not_in_scope");
+  EXPECT_EQ(outcome(R"("resourcesInScope":{"bank":[]})"), "tool_not_in_scope");
+  EXPECT_EQ(outcome(R"("scope":["search"])"), "tool_not_in_scope") << "a tool of clawql";
+  EXPECT_EQ(upstream_outcome(R"({"scope":["search"]})", no_roles, "clawql", kSharedVertical), "ok");
+  EXPECT_EQ(upstream_outcome(R"({"scope":["search"],"toolsInScope":["bank/*"]})", no_roles,
+                             "clawql", kSharedVertical),
+            "tool_not_in_scope");
+}
+
+TEST(GrantUpstream, NeedsOneKindThatRoleAndGrantShare) {
+  Role role;
+  role.resources_in_scope.push_back(parse_resource_glob("bank/x:*").value());
+  role.prompts_in_scope.push_back(parse_prompt_glob("mail/*").value());
+  const RoleTable roles{{{"clerk", std::move(role)}}};
+  const auto outcome = [&roles](std::string_view members) {
+    return upstream_outcome(R"({"role":"clerk",)" + std::string(members) + "}", roles, "bank",
+                            kSharedVertical);
+  };
+  EXPECT_EQ(outcome(R"("resourcesInScope":["bank/*:*"])"), "ok");
+  EXPECT_EQ(outcome(R"("promptsInScope":["bank/*"],"toolsInScope":["bank/*"])"),
+            "tool_not_in_scope");
+}
+
+std::shared_ptr<const Grant> shared(std::string atr) {
+  return std::make_shared<const Grant>(compile(std::move(atr)).value());
+}
+
+TEST(GrantDelegation, ClosesTheUpstreamsThatAnAncestorCannotReach) {
+  auto grant =
+      compile(R"({"toolsInScope":["*/*"]})")
+          .value()
+          .delegated_by(shared(R"({"promptsInScope":["bank/*"],"toolsInScope":["mail/x"]})"));
+  ASSERT_TRUE(grant);
+  EXPECT_TRUE(grant->evaluate_upstream(no_roles, "mail", kSharedVertical).allowed());
+  EXPECT_TRUE(grant->evaluate_upstream(no_roles, "bank", kSharedVertical).allowed())
+      << "only names tell that nothing is left of it";
+  EXPECT_FALSE(grant->evaluate_upstream(no_roles, "disk", kSharedVertical).allowed());
+}
+
+TEST(GrantDelegation, HasOneDelegatorAndNeverNone) {
+  const auto code = [](const Result<Grant>& grant) {
+    return grant ? std::string("ok") : std::string(name(grant.error().code));
+  };
+  EXPECT_EQ(code(compile("{}").value().delegated_by(nullptr)), "internal");
+  Result<Grant> once = compile("{}").value().delegated_by(shared("{}"));
+  ASSERT_TRUE(once);
+  EXPECT_EQ(code((*std::move(once)).delegated_by(shared("{}"))), "internal");
+}
+
+TEST(GrantDelegation, KeepsTheChildsNamesAndNarrowsItsTimes) {
+  auto grant = compile(R"({"sub":"a","role":"r","tenantId":"t","task":{"id":"1"},"sessionId":"s",
+                  "actorType":"agent","issuedAt":5,"expiresAt":90})")
+                   .value()
+                   .delegated_by(shared(R"({"sub":"b","role":"q","tenant_id":"t","task":{"id":"2"},
+                                    "sessionId":"z","issuedAt":7,"expiresAt":80})"));
+  ASSERT_TRUE(grant);
+  EXPECT_EQ(grant->subject() + grant->role() + grant->tenant() + grant->task_id() +
+                grant->session_id() + grant->actor_type(),
+            "art1sagent");
+  EXPECT_EQ(grant->issued_at(), 7);
+  EXPECT_EQ(grant->expires_at(), 80);
+  EXPECT_EQ(grant->session_limit().has_value(), false);
+  EXPECT_EQ(grant->session_ttl(), std::nullopt);
+}
+
+TEST(GrantDelegation, OfAnAllowedCallThatAnAncestorRefusesCountsNothing) {
+  auto grant = compile(R"({"scope":["tools:call"],"toolsInScope":["*/*"],"budget":{"maxCalls":9}})")
+                   .value()
+                   .delegated_by(shared(R"({"scope":["tools:call"],"budget":{"maxCalls":9}})"));
+  ASSERT_TRUE(grant);
+  const CallDecision decision = grant->evaluate_call(no_roles, send_money, std::nullopt);
+  EXPECT_FALSE(decision.verdict.allowed());
+  EXPECT_TRUE(decision.counters.empty());
+}
+
+TEST(GrantSession, LimitNamesTheStrictest) {
+  const auto grant = compile(R"({"sessionTtl":100,"budget":{"maxSeconds":30}})");
+  ASSERT_TRUE(grant);
+  ASSERT_TRUE(grant->session_limit());
+  EXPECT_EQ(grant->session_limit()->seconds, 30);
+  EXPECT_EQ(grant->session_limit()->refusal, Code::budget_time);
+  EXPECT_EQ(grant->session_ttl(), 30) << "who asks for this alone must not live longer";
+}
+
+// A URI of `length` bytes.
+std::string long_uri(std::size_t length) { return "x:" + std::string(length - 2, 'a'); }
+
+TEST(GrantResource, UrisHaveALongestLength) {
+  const auto grant = compile(R"({"resourcesInScope":{"bank":["x:*"]}})");
+  ASSERT_TRUE(grant);
+  const auto read = [&](std::string_view uri) {
+    return grant->evaluate_resource(no_roles,
+                                    {.upstream = "bank", .uri = uri, .vertical = kSharedVertical});
+  };
+  EXPECT_TRUE(read(long_uri(2048)).allowed());
+  const Verdict verdict = read(long_uri(2049));
+  EXPECT_EQ(verdict.reason_name(), "resource_not_in_scope");
+  EXPECT_EQ(verdict.at, "bank") << "what is refused for its form is not repeated";
+  for (const std::string_view odd : {std::string_view("x:\0", 3), std::string_view("x:\xFF"),
+                                     std::string_view("x:\xC3"), std::string_view("x:\xC2\x80")}) {
+    EXPECT_EQ(read(odd).at, "bank");
+    EXPECT_EQ(read(odd).reason_name(), "resource_not_in_scope");
+  }
+}
+
+TEST(GrantResource, HostsAndPortsArePlain) {
+  const auto grant = compile(R"({"resourcesInScope":{"bank":["*:*/**","*:*"]}})");
+  ASSERT_TRUE(grant);
+  const auto ok = [&](std::string_view uri) {
+    return grant
+        ->evaluate_resource(no_roles, {.upstream = "bank", .uri = uri, .vertical = kSharedVertical})
+        .allowed();
+  };
+  for (const std::string_view good :
+       {"https://a/x", "https://a:1/x", "https://[::1]/x", "https://[::1]:80/x", "file:///x",
+        "a+b-c.1:x", "mailto:ann@acme.example", "https://a/x@y", "https://a/x;v=1?q=//y#z",
+        "bank://{region}/x", "x:%E2%80%A6", "https://a/trailing/"}) {
+    EXPECT_TRUE(ok(good)) << good;
+  }
+  for (const std::string_view bad : {"https://@a/x",
+                                     "https://a@/x",
+                                     "https://a:/x",
+                                     "https://a:1:2/x",
+                                     "https://[::1/x",
+                                     "https://[::1]x/x",
+                                     "https://[::1]:/x",
+                                     "https://a:b@c/x",
+                                     "https://a%40b/x",
+                                     "https://\u00fc/x",
+                                     ":x",
+                                     "+:x",
+                                     "a_b:x",
+                                     "\u00fc:x",
+                                     "https:////a/x",
+                                     "x:a//b",
+                                     "https://a/;..;/x",
+                                     "https://a/#../x",
+                                     "https://a/x?..",
+                                     "https://a/%25252e%25252e/x",
+                                     "https://a/%2525252525252e/x",
+                                     "x:..",
+                                     "x:%2e"}) {
+    EXPECT_FALSE(ok(bad)) << bad;
+  }
+}
+
 // Twenty pointers and a megabyte of names that almost fit: each is compared, none is folded whole.
 TEST(Grant, ManyForeignNamesAreOtherArguments) {
   std::string pointers;
@@ -244,6 +402,63 @@ TEST(ToolGlob, NamesAnUpstreamAndATool) {
   EXPECT_TRUE(parse_tool_glob("fs/a/b"));
   for (const std::string_view bad : {"", "*", "bank", "bank/**", "bank/?"}) {
     const auto glob = parse_tool_glob(bad);
+    ASSERT_FALSE(glob) << bad;
+    EXPECT_EQ(glob.error().code, Code::policy_value);
+  }
+}
+
+TEST(ResourceGlob, NamesAnUpstreamAndAUri) {
+  for (const std::string_view good :
+       {"bank/x:*", "b*/file:///**", "*/*", "bank/*/**", "bank/x:/**", "bank/x://a/*/b/**"}) {
+    EXPECT_TRUE(parse_resource_glob(good)) << good;
+  }
+  const std::string longest = "bank/x:" + std::string(505, 'a');
+  EXPECT_TRUE(parse_resource_glob(longest));
+  EXPECT_TRUE(parse_resource_glob(longest + "/**")) << "what is cut off does not count";
+  const std::string too_long = longest + "a";
+  for (const std::string_view bad :
+       {std::string_view(""), std::string_view("*"), std::string_view("x:*"),
+        std::string_view("bank/"), std::string_view("/x:*"), std::string_view("bank//**"),
+        std::string_view("bank/**"), std::string_view("bank/x:**"), std::string_view("bank/x:/**/"),
+        std::string_view("bank/x:/**/**"), std::string_view("bank/x:/***"),
+        std::string_view("bank/x:?"), std::string_view("bank/x:{y}"), std::string_view("Bank/x:*"),
+        std::string_view("ba.nk/x:*"), std::string_view("bank/x/y:*"),
+        std::string_view("bank/x:\n"), std::string_view("bank/x:\xFF"),
+        std::string_view(too_long)}) {
+    const auto glob = parse_resource_glob(bad);
+    ASSERT_FALSE(glob) << bad;
+    EXPECT_EQ(glob.error().code, Code::policy_value);
+  }
+}
+
+TEST(ResourceGlob, MatchesTheUpstreamAndTheUri) {
+  const auto matches = [](std::string_view glob, std::string_view upstream, std::string_view uri) {
+    const auto parsed = parse_resource_glob(glob);
+    EXPECT_TRUE(parsed) << glob;
+    const bool fits = parsed->matches(upstream, uri);
+    EXPECT_TRUE(!fits || parsed->may_match(upstream)) << glob;
+    return fits;
+  };
+  EXPECT_TRUE(matches("bank/x://a/**", "bank", "x://a/b"));
+  EXPECT_TRUE(matches("bank/x://a/**", "bank", "x://a/?b"));
+  EXPECT_TRUE(matches("bank/x://*/**", "bank", "x://a/b/c"));
+  EXPECT_TRUE(matches("b*/x:/**", "bank", "x:/b"));
+  EXPECT_TRUE(matches("bank/*/**", "bank", "x:y/z"));
+  EXPECT_FALSE(matches("bank/x://a/**", "bank", "x://a/"));
+  EXPECT_FALSE(matches("bank/x://a/**", "bank", "x://a"));
+  EXPECT_FALSE(matches("bank/x://a/**", "bank", "x://ab/c"));
+  EXPECT_FALSE(matches("bank/x://a/**", "bank-2", "x://a/b"));
+  EXPECT_FALSE(matches("bank/x://*/a/**", "bank", "x://b/c/a/d"));
+  EXPECT_FALSE(matches("bank/x:*", "bank", "x:a?b"));
+  EXPECT_FALSE(matches("bank/x:*", "bank", "x:a#b"));
+  EXPECT_FALSE(matches("bank/x:*", "bank", "x:a/b"));
+  EXPECT_FALSE(matches("bank/x:*", "bank", ""));
+}
+
+TEST(PromptGlob, NamesAnUpstreamAndAPrompt) {
+  EXPECT_TRUE(parse_prompt_glob("bank/*"));
+  for (const std::string_view bad : {"", "*", "bank", "bank/**", "bank/a/**"}) {
+    const auto glob = parse_prompt_glob(bad);
     ASSERT_FALSE(glob) << bad;
     EXPECT_EQ(glob.error().code, Code::policy_value);
   }

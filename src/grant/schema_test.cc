@@ -82,6 +82,11 @@ TEST_F(GrantSchema, ListsTheMembersOfATask) {
   check(task, task_members(), R"({"task":{)", "}}");
 }
 
+TEST_F(GrantSchema, ListsTheMembersOfABudget) {
+  const json::Value budget = definition("budget");
+  check(budget, budget_members(), R"({"budget":{)", "}}");
+}
+
 TEST_F(GrantSchema, ListsTheMembersOfAConstraint) {
   check(definition("constraint"), constraint_members(), R"({"toolConstraints":{"bank/x":{)", "}}}");
 }
@@ -122,9 +127,26 @@ TEST_F(GrantSchema, ListsTheActorTypes) {
   }
 }
 
+TEST_F(GrantSchema, ListsClawqlsNames) {
+  for (const json::Value word : member(definition("clawqlScope"), "enum").children()) {
+    EXPECT_TRUE(compile(R"({"scope":[)" + std::string(word.source()) + "]}")) << word.source();
+  }
+  for (const json::Value name : member(definition("clawqlTool"), "enum").children()) {
+    for (const std::string_view list : {"toolsInScope", "toolsOutOfScope"}) {
+      EXPECT_TRUE(compile(fmt::format(R"({{"{}":[{}]}})", list, name.source()))) << name.source();
+    }
+  }
+}
+
 TEST_F(GrantSchema, ItsGlobsCompile) {
   for (const json::Value glob : member(definition("toolGlob"), "examples").children()) {
     EXPECT_TRUE(parse_tool_glob(glob.string())) << glob.string();
+  }
+  for (const json::Value glob : member(definition("resourceGlob"), "examples").children()) {
+    EXPECT_TRUE(parse_resource_glob(glob.string())) << glob.string();
+  }
+  for (const json::Value glob : member(definition("uriGlob"), "examples").children()) {
+    EXPECT_TRUE(parse_resource_glob(fmt::format("bank/{}", glob.string()))) << glob.string();
   }
 }
 
@@ -141,7 +163,8 @@ TEST(GrantManual, ItsExampleCompiles) {
 
 TEST(GrantManual, NamesEveryMember) {
   const std::string manual = read_reference("grant.md");
-  for (const auto members : {atr_members(), constraint_members(), matcher_members()}) {
+  for (const auto members :
+       {atr_members(), budget_members(), constraint_members(), matcher_members()}) {
     for (const std::string_view member : members) {
       EXPECT_NE(manual.find("`" + std::string(member) + "`"), std::string::npos) << member;
     }

@@ -201,6 +201,11 @@ TEST_P(Golden, Case) {
   EXPECT_EQ(reason == "ok" ? "allow" : "deny", text_member(expected, "verdict"));
   if (who) {
     EXPECT_EQ((*who)->principal.subject, "alice");
+    if (const auto actors = expected.root().find("actors")) {
+      std::vector<std::string> wanted;
+      for (const json::Value actor : actors->children()) wanted.emplace_back(actor.string());
+      EXPECT_EQ((*who)->principal.actors, wanted);
+    }
   } else {
     EXPECT_EQ(verifier.cached(), 0U) << "a refusal must not be remembered";
   }
@@ -212,7 +217,7 @@ INSTANTIATE_TEST_SUITE_P(Tokens, Golden, testing::ValuesIn(cases()), [](const au
   return name;
 });
 
-TEST(GoldenFolder, IsComplete) { EXPECT_GE(cases().size(), 60U); }
+TEST(GoldenFolder, IsComplete) { EXPECT_GE(cases().size(), 78U); }
 
 }  // namespace
 }  // namespace zwinger::identity

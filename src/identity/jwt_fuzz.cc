@@ -62,8 +62,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!who) continue;
     require(!who->principal.subject.empty() && who->principal.session.size() == 64);
     require(!identity::check_time(who->principal, who->principal.expires));
-    require(identity::check_time(document->root(), 0).has_value() ==
-            identity::check_time(who->principal, 0).has_value());
+    // The grant may narrow the times of its token, never widen them.
+    require(identity::check_time(document->root(), 0).has_value() ||
+            !identity::check_time(who->principal, 0).has_value());
+    require(who->principal.actors.size() <= identity::kMaxActors);
+    require(proof != identity::Proof::local_grant || who->principal.actors.empty() || !who->grant);
   }
   return 0;
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <ranges>
 #include <utility>
 
 #include "base/files.h"
@@ -17,9 +18,9 @@ namespace {
 constexpr UnixSeconds kClockSkew = 60;
 constexpr std::size_t kMaxGrantFileBytes = std::size_t{64} << 10U;
 
-// Restrictions that this build cannot check: RFC 7800 (proof of possession), RFC 8693 section 4
-// (delegation).
-constexpr std::array<std::string_view, 3> kUnsupportedClaims = {"cnf", "act", "may_act"};
+// Restrictions that this build cannot check: RFC 7800 (proof of possession), RFC 8693 section 4.4
+// (who may act).
+constexpr std::array<std::string_view, 2> kUnsupportedClaims = {"cnf", "may_act"};
 
 std::unexpected<Error> bad_claim(std::string_view name, std::string message) {
   return fail(Code::token_claims, "the claim '" + std::string(name) + "' " + std::move(message),
@@ -68,7 +69,111 @@ Result<void> compare(UnixSeconds not_before, UnixSeconds expires, UnixSeconds no
   return {};
 }
 
-Result<std::shared_ptr<const grant::Grant>> compile_grant(json::Value payload) {
+// --- the actor chain
+// ---------------------------------------------------------------------------------------
+
+struct Actor {
+  std::string issuer;  // may be empty
+  std::string subject;
+  std::optional<json::Value> atr;  // of the party that delegated
+  std::string where;               // JSON pointer
+};
+
+Result<std::string> actor_text(json::Value actor, std::string_view name, const std::string& where) {
+  auto text = text_claim(actor, name);
+  if (!text) {
+    return fail(Code::grant_invalid, std::move(text.error().message),
+                where + "/" + std::string(name));
+  }
+  return text;
+}
+
+Result<Actor> read_actor(json::Value value, std::string where) {
+  if (!value.is_object()) return fail(Code::grant_invalid, "an actor is an object", where);
+  Actor out{.issuer = {}, .subject = {}, .atr = std::nullopt, .where = std::move(where)};
+  for (const json::Value member : value.children()) {
+    const std::string_view name = member.name();
+    if (name == "iss") {
+      ZWINGER_TRY(out.issuer, actor_text(value, name, out.where));
+    } else if (name == "client_id" || name == "azp") {
+      ZWINGER_CHECK_OK(actor_text(value, name, out.where));
+    } else if (name == "atr") {
+      if (!member.is_null()) out.atr = member;
+    } else if (name != "sub" && name != "act") {
+      return fail(Code::grant_unsupported, "this build knows no such claim of an actor",
+                  out.where + "/" + std::string(name));
+    }
+  }
+  ZWINGER_TRY(out.subject, actor_text(value, "sub", out.where));
+  return out;
+}
+
+// The current actor first.
+Result<std::vector<Actor>> read_actors(json::Value payload) {
+  std::vector<Actor> out;
+  std::string where;
+  for (auto act = payload.find("act"); act && !act->is_null(); act = act->find("act")) {
+    where += "/act";
+    if (out.size() == kMaxActors) {
+      return fail(Code::grant_unsupported, "the chain of actors is too long", where);
+    }
+    ZWINGER_TRY(Actor actor, read_actor(*act, where));
+    out.push_back(std::move(actor));
+  }
+  return out;
+}
+
+std::vector<std::string> names_of(const std::vector<Actor>& actors) {
+  std::vector<std::string> out;
+  out.reserve(actors.size());
+  for (const Actor& actor : actors) {
+    out.push_back(actor.issuer.empty() ? actor.subject : actor.issuer + "|" + actor.subject);
+  }
+  return out;
+}
+
+// --- the grant
+// ---------------------------------------------------------------------------------------
+
+using SharedGrant = std::shared_ptr<const grant::Grant>;
+
+// `atr` as a grant of one of `parties`, passed on by `delegator` where there is one.
+Result<SharedGrant> compile_atr(json::Value atr, const std::vector<std::string_view>& parties,
+                                SharedGrant delegator, const std::string& where) {
+  const auto placed = [&where](Error error) {
+    error.where = where + error.where;
+    return std::unexpected(std::move(error));
+  };
+  if (!atr.is_object()) return fail(Code::grant_invalid, "the grant must be an object", where);
+  auto compiled = grant::Grant::compile(atr);
+  if (!compiled) return placed(std::move(compiled).error());
+  const std::string& subject = compiled->subject();
+  if (!subject.empty() && std::ranges::find(parties, subject) == parties.end()) {
+    return fail(Code::grant_invalid, "the grant names a subject that the token does not", where);
+  }
+  if (delegator) {
+    compiled = (*std::move(compiled)).delegated_by(std::move(delegator));
+    if (!compiled) return placed(std::move(compiled).error());
+  }
+  return std::make_shared<const grant::Grant>(*std::move(compiled));
+}
+
+// The token's grant is its subject's; an ancestor's may be of anybody whom the token names.
+Result<SharedGrant> compile_chain(json::Value atr, const std::string& subject,
+                                  const std::vector<Actor>& actors) {
+  std::vector<std::string_view> parties = {subject};
+  for (const Actor& actor : actors) parties.push_back(actor.subject);
+  SharedGrant delegator;
+  for (const Actor& actor : std::views::reverse(actors)) {
+    if (!actor.atr) continue;
+    ZWINGER_TRY(delegator,
+                compile_atr(*actor.atr, parties, std::move(delegator), actor.where + "/atr"));
+  }
+  return compile_atr(atr, {subject}, std::move(delegator), "/atr");
+}
+
+Result<SharedGrant> compile_grant(json::Value payload, const Principal& principal,
+                                  const Result<std::vector<Actor>>& actors) {
   const auto atr = payload.find("atr");
   if (!atr || atr->is_null()) {
     return fail(Code::grant_missing, "the token carries no grant (claim 'atr')", "/atr");
@@ -81,14 +186,11 @@ Result<std::shared_ptr<const grant::Grant>> compile_grant(json::Value payload) {
                   "/" + std::string(name));
     }
   }
-  if (!atr->is_object()) return fail(Code::grant_invalid, "the grant must be an object", "/atr");
-  auto compiled = grant::Grant::compile(*atr);
-  if (!compiled) {
-    Error error = std::move(compiled).error();
-    error.where = "/atr" + error.where;
-    return std::unexpected(std::move(error));
+  if (!actors) return std::unexpected(actors.error());
+  if (principal.proof == Proof::local_grant && !actors->empty()) {
+    return fail(Code::grant_unsupported, "nobody can vouch for actors in a local grant", "/act");
   }
-  return std::make_shared<const grant::Grant>(*std::move(compiled));
+  return compile_chain(*atr, principal.subject, *actors);
 }
 
 // Each field is preceded by its length, so that no two lists of fields give the same bytes.
@@ -100,7 +202,8 @@ void append_field(std::string& out, std::string_view field) {
   out += field;
 }
 
-std::string session_of(const Principal& principal, const grant::Grant* grant) {
+std::string session_of(const Principal& principal, const std::vector<Actor>& actors,
+                       const grant::Grant* grant) {
   std::string_view kind;
   std::string_view id;
   if (grant != nullptr && !grant->task_id().empty()) {
@@ -116,7 +219,22 @@ std::string session_of(const Principal& principal, const grant::Grant* grant) {
         std::string_view(principal.tenant), std::string_view(principal.subject), kind, id}) {
     append_field(bytes, field);
   }
+  for (const Actor& actor : actors) {
+    append_field(bytes, actor.issuer);
+    append_field(bytes, actor.subject);
+  }
   return crypto::sha256_hex(bytes);
+}
+
+// Takes from the grant what it says of the principal.
+void narrow(Principal& principal, const grant::Grant& grant) {
+  principal.tenant = grant.tenant();
+  if (const auto issued = grant.issued_at()) {
+    principal.not_before = std::max(principal.not_before, *issued - kClockSkew);
+  }
+  if (const auto expires = grant.expires_at()) {
+    principal.expires = std::min(principal.expires, *expires);
+  }
 }
 
 // `error` as one of the file: where it is, and what to do.
@@ -152,9 +270,12 @@ Result<Authenticated> read_claims(json::Value payload, Proof proof) {
   ZWINGER_TRY(const Validity validity, read_validity(payload));
   principal.not_before = validity.not_before;
   principal.expires = validity.expires;
-  auto grant = compile_grant(payload);
-  if (grant) principal.tenant = (*grant)->tenant();
-  principal.session = session_of(principal, grant ? grant->get() : nullptr);
+  const auto actors = read_actors(payload);
+  auto grant = compile_grant(payload, principal, actors);
+  if (grant) narrow(principal, **grant);
+  const std::vector<Actor> chain = actors ? *actors : std::vector<Actor>{};
+  principal.actors = names_of(chain);
+  principal.session = session_of(principal, chain, grant ? grant->get() : nullptr);
   return Authenticated{.principal = std::move(principal), .grant = std::move(grant)};
 }
 

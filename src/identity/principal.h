@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -22,11 +23,16 @@ struct Principal {
   std::string subject;
   Proof proof = Proof::jwt;
   // Identity of the session (design section 1): SHA-256 hex, domain-separated and length-prefixed,
-  // over issuer, tenant, subject and task.id, else sessionId, else nothing. A new connection or a
-  // fresh token keeps it.
+  // over issuer, tenant, subject and task.id, else sessionId, else nothing, and over the actors
+  // where there are any. A new connection or a fresh token keeps it.
   std::string session;
-  UnixSeconds not_before = 0;  // the later of nbf and iat, less 60 s for clocks that differ
-  UnixSeconds expires = 0;     // exp, without leeway
+  // The latest of nbf, iat and the grant's issuedAt, less 60 s for clocks that differ.
+  UnixSeconds not_before = 0;
+  UnixSeconds expires = 0;  // the earlier of exp and the grant's expiresAt, without leeway
+  // Who acts for the subject (RFC 8693 `act`): the current actor first, then who delegated to it.
+  // "sub", or "iss|sub" where an issuer is named. Empty where nobody does, or where `act` cannot be
+  // read (then the grant is an Error).
+  std::vector<std::string> actors = {};
 };
 
 // A principal with its compiled grant. Shared between requests that use the same token.
@@ -40,6 +46,8 @@ struct Authenticated {
 
 // Longest sub, iss and jti, in bytes.
 inline constexpr std::size_t kMaxClaimBytes = 256;
+// Most nested `act` claims.
+inline constexpr std::size_t kMaxActors = 8;
 
 // Reads the payload of a token whose signature was checked (or, in replay, deliberately not).
 // Compares no time.
@@ -54,8 +62,16 @@ inline constexpr std::size_t kMaxClaimBytes = 256;
 // claim.
 //
 // `atr` is compiled into the grant. That is an Error for no or a null atr (grant_missing), for what
-// Grant::compile refuses (where begins with "/atr"), and for a cnf, act or may_act that is not null
-// (grant_unsupported).
+// Grant::compile refuses (where begins with "/atr"), for a `sub` or `actorId` in it that is not the
+// token's sub, or in an ancestor's none that the token names (grant_invalid), and for a cnf or
+// may_act that is not null (grant_unsupported).
+//
+// `act` (RFC 8693 section 4.1) nests kMaxActors deep at most. Each actor has sub, and may have iss,
+// client_id, azp, and an `atr`: the grant of the party that delegated. The token's own grant is
+// then delegated by the outermost such grant, that one by the next, and so on (grant.h). An actor
+// without one is identity only: its issuer vouches for it. The grant is an Error for anything else:
+// grant_unsupported for other members (exp and aud among them), a deeper chain or an act in a local
+// grant, grant_invalid for wrong types and for a child of another tenant; where begins with "/act".
 [[nodiscard]] Result<Authenticated> read_claims(json::Value payload, Proof proof);
 
 // not_before <= now < expires. Errors: token_expired, token_not_yet_valid.

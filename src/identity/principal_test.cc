@@ -171,8 +171,9 @@ TEST(Grant, IsAnErrorWhereItCannotBeRelied) {
   EXPECT_EQ(grant_outcome(",'atr':[]"), "grant_invalid /atr");
   EXPECT_EQ(grant_outcome(",'atr':'bank/*'"), "grant_invalid /atr");
   EXPECT_EQ(grant_outcome(",'atr':{'toolsInScope':7}"), "grant_invalid /atr/toolsInScope");
-  EXPECT_EQ(grant_outcome(",'atr':{'budget':{'maxCalls':4}}"), "grant_unsupported /atr/budget");
-  for (const std::string claim : {"cnf", "act", "may_act"}) {
+  EXPECT_EQ(grant_outcome(",'atr':{'budget':{'maxUsd':4}}"),
+            "grant_unsupported /atr/budget/maxUsd");
+  for (const std::string claim : {"cnf", "may_act"}) {
     const std::string atr = ",'atr':{'toolsInScope':['bank/*']},'" + claim + "':";
     EXPECT_EQ(grant_outcome(atr + "null"), "ok");
     const std::string refused = "grant_unsupported /" + claim;
@@ -180,6 +181,140 @@ TEST(Grant, IsAnErrorWhereItCannotBeRelied) {
       EXPECT_EQ(grant_outcome(atr + std::string(value)), refused);
     }
   }
+}
+
+TEST(Grant, IsOfTheSubjectThatItNames) {
+  EXPECT_EQ(grant_outcome(",'atr':{'sub':'s'}"), "ok");
+  EXPECT_EQ(grant_outcome(",'atr':{'actorId':'s'}"), "ok");
+  EXPECT_EQ(grant_outcome(",'atr':{'sub':'t'}"), "grant_invalid /atr");
+  EXPECT_EQ(grant_outcome(",'atr':{'actorId':'S'}"), "grant_invalid /atr");
+  EXPECT_EQ(grant_outcome(",'atr':{'sub':''}"), "grant_invalid /atr/sub");
+  EXPECT_EQ(grant_outcome(",'act':{'sub':'a'},'atr':{'sub':'a'}"), "grant_invalid /atr")
+      << "the actor is not the subject";
+}
+
+TEST(Grant, NarrowsTheTimesOfItsToken) {
+  const auto bounds = [](std::string_view atr, std::string_view act = "null") {
+    const auto who =
+        read("{'iss':'i','sub':'s','jti':'j','exp':5000,'nbf':1000,'act':" + std::string(act) +
+             ",'atr':" + std::string(atr) + "}");
+    EXPECT_TRUE(who.has_value() && who->grant.has_value()) << atr;
+    return std::pair(who->principal.not_before, who->principal.expires);
+  };
+  using Bounds = std::pair<UnixSeconds, UnixSeconds>;
+  EXPECT_EQ(bounds("{}"), Bounds(940, 5000));
+  EXPECT_EQ(bounds("{'issuedAt':2000,'expiresAt':4000}"), Bounds(1940, 4000));
+  EXPECT_EQ(bounds("{'issuedAt':0,'expiresAt':9000}"), Bounds(940, 5000)) << "never widens";
+  EXPECT_EQ(bounds("{'expiresAt':4000}", "{'sub':'a','atr':{'issuedAt':2000,'expiresAt':3000}}"),
+            Bounds(1940, 3000));
+  EXPECT_EQ(bounds("{'issuedAt':3000}", "{'sub':'a','atr':{'issuedAt':2000,'expiresAt':4500}}"),
+            Bounds(2940, 4500));
+}
+
+// What the actors are, or what the grant is where it is an error.
+std::string actor_outcome(const std::string& act, Proof proof = Proof::jwt) {
+  const auto who = read("{" + std::string(kGood) + ",'act':" + act + ",'atr':{}}", proof);
+  if (!who) return "no principal: " + describe(who.error());
+  std::string out;
+  for (const std::string& actor : who->principal.actors) out += "<" + actor + ">";
+  return who->grant ? out : describe(who->grant.error());
+}
+
+std::string nested(std::size_t depth) {
+  std::string out;
+  for (std::size_t i = 0; i < depth; ++i) out += "{'sub':'a','act':";
+  return out.append("null").append(depth, '}');
+}
+
+TEST(Actors, AreNamedFromTheCurrentOneInwards) {
+  EXPECT_EQ(actor_outcome("null"), "");
+  EXPECT_EQ(actor_outcome("{'sub':'agent-7'}"), "<agent-7>");
+  EXPECT_EQ(actor_outcome("{'sub':'agent-7','iss':'https://i.example','client_id':'c','azp':'c',"
+                          "'act':{'sub':'agent-3'}}"),
+            "<https://i.example|agent-7><agent-3>");
+  EXPECT_EQ(actor_outcome("{'sub':'a','act':null,'atr':null}"), "<a>");
+  EXPECT_EQ(actor_outcome("{'sub':'a'}", Proof::replay), "<a>");
+  EXPECT_EQ(actor_outcome(nested(8)), "<a><a><a><a><a><a><a><a>");
+}
+
+TEST(Actors, ThatCannotBeReadAllowNothing) {
+  std::string deep;
+  for (int i = 0; i < 9; ++i) deep += "/act";
+  EXPECT_EQ(actor_outcome(nested(9)), "grant_unsupported " + deep);
+  for (const std::string_view act : {"[]", "''", "0", "false", "'agent-7'", "[{'sub':'a'}]"}) {
+    EXPECT_EQ(actor_outcome(std::string(act)), "grant_invalid /act") << act;
+  }
+  EXPECT_EQ(actor_outcome("{}"), "grant_invalid /act/sub");
+  EXPECT_EQ(actor_outcome("{'iss':'i'}"), "grant_invalid /act/sub");
+  EXPECT_EQ(actor_outcome("{'sub':'a','act':{'sub':''}}"), "grant_invalid /act/act/sub");
+  EXPECT_EQ(actor_outcome("{'sub':'a\\nb'}"), "grant_invalid /act/sub");
+  for (const std::string name : {"iss", "client_id", "azp"}) {
+    EXPECT_EQ(actor_outcome("{'sub':'a','" + name + "':7}"), "grant_invalid /act/" + name);
+    EXPECT_EQ(actor_outcome("{'sub':'a','" + name + "':null}"), "grant_invalid /act/" + name);
+  }
+  for (const std::string name : {"aud", "exp", "nbf", "iat", "cnf", "may_act", "scope", "role"}) {
+    EXPECT_EQ(actor_outcome("{'sub':'a','" + name + "':null}"), "grant_unsupported /act/" + name);
+  }
+  EXPECT_EQ(actor_outcome("{'sub':'a','atr':7}"), "grant_invalid /act/atr");
+  EXPECT_EQ(actor_outcome("{'sub':'a','atr':{'scope':7}}"), "grant_invalid /act/atr/scope");
+  EXPECT_EQ(actor_outcome("{'sub':'a','act':{'sub':'b','atr':{'x':1}}}"),
+            "grant_unsupported /act/act/atr/x");
+  EXPECT_EQ(actor_outcome("{'sub':'a','atr':{'sub':'b'}}"), "grant_invalid /act/atr");
+  EXPECT_EQ(actor_outcome("{'sub':'a','atr':{'sub':'s'},'act':{'sub':'b','atr':{'sub':'a'}}}"),
+            "<a><b>");
+  EXPECT_EQ(actor_outcome("{'sub':'a','atr':{'tenantId':'t'}}"), "grant_invalid /atr/tenantId");
+  EXPECT_EQ(actor_outcome("{'sub':'a'}", Proof::local_grant), "grant_unsupported /act");
+}
+
+TEST(Actors, OfAMalformedChainAreNone) {
+  const auto who = read("{" + std::string(kGood) + ",'act':{'sub':'a','act':7},'atr':{}}");
+  const auto alone = read("{" + std::string(kGood) + ",'atr':{}}");
+  ASSERT_TRUE(who && alone);
+  EXPECT_FALSE(who->grant.has_value());
+  EXPECT_TRUE(who->principal.actors.empty());
+  EXPECT_EQ(who->principal.session, alone->principal.session);
+}
+
+// The token's grant, then those of the actors from the outermost inwards: all of them must allow.
+TEST(Actors, PassOnNoMoreThanEachOfThemHas) {
+  const auto reason = [](std::string_view own, std::string_view outer, std::string_view inner) {
+    const auto globs = [](std::string_view glob) {
+      return "'atr':{'toolsInScope':['" + std::string(glob) + "']}";
+    };
+    const auto who =
+        read("{" + std::string(kGood) + "," + globs(own) + ",'act':{'sub':'a'," + globs(outer) +
+             ",'act':{'sub':'b','act':{'sub':'c'," + globs(inner) + "}}}}");
+    EXPECT_TRUE(who.has_value() && who->grant.has_value());
+    const grant::RoleTable no_roles{grant::RolesDoNotRestrict{}};
+    return std::string(
+        (*who->grant)
+            ->evaluate_tool(
+                no_roles, {.upstream = "bank", .tool = "send", .vertical = grant::kSharedVertical})
+            .reason_name());
+  };
+  EXPECT_EQ(reason("bank/*", "*/*", "bank/send"), "ok");
+  EXPECT_EQ(reason("mail/*", "*/*", "*/*"), "tool_not_in_scope");
+  EXPECT_EQ(reason("*/*", "mail/*", "*/*"), "tool_not_in_scope");
+  EXPECT_EQ(reason("*/*", "*/*", "mail/*"), "tool_not_in_scope");
+}
+
+TEST(Session, DiffersByItsActors) {
+  const auto with = [](std::string_view act) {
+    return session("i", "s", "{}", "'jti':'j','exp':1800000600,'act':" + std::string(act));
+  };
+  const std::set<std::string> all = {
+      with("null"),
+      with("{'sub':'a'}"),
+      with("{'sub':'b'}"),
+      with("{'sub':'a','act':{'sub':'b'}}"),
+      with("{'sub':'b','act':{'sub':'a'}}"),
+      with("{'sub':'a','act':{'sub':'b','act':{'sub':'c'}}}"),
+      with("{'sub':'b','iss':'a'}"),
+      with("{'sub':'a|b'}"),
+  };
+  EXPECT_EQ(all.size(), 8U);
+  EXPECT_EQ(with("null"), session("i", "s", "{}"));
+  EXPECT_EQ(with("{'sub':'a'}"), with("{'sub':'a','client_id':'c','atr':{'toolsInScope':[]}}"));
 }
 
 TEST(Session, StaysWithTheTaskWhateverTheToken) {
@@ -222,6 +357,9 @@ TEST(Session, IsTheHashOfItsFieldsWithTheirLengths) {
   const std::string bytes = field("zwinger session 1") + field("i") + field("t") + field("s") +
                             field("task") + field("t-1");
   EXPECT_EQ(session("i", "s", "{'tenantId':'t','task':{'id':'t-1'}}"), crypto::sha256_hex(bytes));
+  EXPECT_EQ(session("i", "s", "{'tenantId':'t','task':{'id':'t-1'}}",
+                    "'jti':'j','exp':1,'act':{'sub':'a','act':{'iss':'j','sub':'b'}}"),
+            crypto::sha256_hex(bytes + field("") + field("a") + field("j") + field("b")));
 }
 
 TEST(Session, OfABrokenGrantIsThatOfThePrincipal) {

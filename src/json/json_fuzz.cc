@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "json/canonical.h"
 #include "json/decimal.h"
 #include "json/json.h"
 #include "json/writer.h"
@@ -81,6 +82,22 @@ void check(std::string_view text, const Value& value) {
   }
 }
 
+// The canonical form is JSON, is its own canonical form, and does not depend on the spelling.
+void check_canonical(const Value& root, const Value& rewritten) {
+  const auto form = json::canonical(root);
+  const auto other = json::canonical(rewritten);
+  require(form.has_value() == other.has_value());
+  if (!form) {
+    require(form.error().code == Code::json_number_range);
+    return;
+  }
+  require(*form == *other);
+  const auto again = json::Document::parse(*form);
+  require(again.has_value());
+  const auto twice = json::canonical(again->root());
+  require(twice.has_value() && *twice == *form);
+}
+
 }  // namespace
 
 // NOLINTNEXTLINE(readability-identifier-naming): the name that libFuzzer calls
@@ -102,5 +119,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   json::Writer twice;
   copy(twice, again->root());
   require(std::move(twice).take() == written);
+  check_canonical(document->root(), again->root());
   return 0;
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace zwinger::ledger {
@@ -26,6 +27,23 @@ inline constexpr std::size_t kMaxName = 256;
 // A leaf's JSON is never longer than this, in bytes.
 inline constexpr std::size_t kMaxLeaf = 4096;
 
+// Of how many actors a leaf names at most; the rest is counted.
+inline constexpr std::size_t kMaxActors = 8;
+
+// One value among a call's arguments, without the value: see ledger/arguments.h, which makes them.
+struct ArgumentTrace {
+  std::string pointer;      // JSON pointer; elements of arrays share "*"
+  std::string_view type;    // null, boolean, number, string, array, object; a literal
+  std::uint64_t size = 0;   // code points of a string; elements or members of a container
+  std::string_view shape;   // what the value looks like, a literal; empty where `type` says it all
+  std::string host;         // of shape "url"
+  std::string_view top;     // of shape "path": its first folder, if that is one of every system
+  std::uint64_t depth = 0;  // of shape "path": how many names it has
+  std::string digest;       // keyed; 32 hex digits
+  std::uint64_t times = 1;  // equal values at the same pointer
+  std::uint64_t more = 0;   // further values at this pointer that are not listed
+};
+
 struct Leaf {
   LeafKind kind = LeafKind::notice;
   std::string
@@ -34,13 +52,21 @@ struct Leaf {
 
   // who
   std::string issuer, tenant, subject, session, proof;
-  std::string transport;  // http or stdio
+  std::vector<std::string> actors;  // who acts for the subject, the one who speaks first
+  std::string peer;                 // SPIFFE ID or certificate fingerprint of the TLS peer
+  std::string transport;            // http or stdio
+  std::string direction;            // "server" when the upstream asks the client; empty otherwise
 
   // what
   std::string method;  // MCP method
   std::string upstream;
-  std::string tool;  // raw name
+  std::string tool;    // raw name
+  std::string prompt;  // raw name
+  // Of a resource's URI, which may hold secrets: see trace_resource() in ledger/arguments.h.
+  std::string resource_scheme, resource_host, resource_digest;
   std::uint64_t request_bytes = 0;
+  std::vector<ArgumentTrace> arguments;
+  std::uint64_t arguments_more = 0;  // values that `arguments` does not account for
 
   // decision
   std::string verdict;  // allow or deny
@@ -56,6 +82,8 @@ struct Leaf {
   std::uint64_t answer_bytes = 0;
   std::string answer_sha256;
   std::uint64_t duration_us = 0;
+  // Microseconds by stage, in order; the names are literals, and those of one name are added up.
+  std::vector<std::pair<std::string_view, std::uint64_t>> stages_us;
   std::uint64_t progress_events =
       0;  // progress notifications that went to the client before the answer
   std::uint64_t progress_bytes = 0;
@@ -70,7 +98,8 @@ struct Leaf {
 // tells each member. Empty texts and zero numbers are left out, save request_bytes of a decision,
 // answer_bytes and duration_us of an outcome. A text over kMaxName bytes is cut at a UTF-8
 // boundary, with "<member>_len" beside it; bytes that are not UTF-8 become U+FFFD. Where that is
-// still too long, `rules` and `at` go, then names are cut shorter, and "cut": true says so.
+// still too long, `arguments` go (they are counted instead), then `stages_us`, then `rules` and
+// `at`, then names are cut shorter, and "cut": true says so.
 [[nodiscard]] std::string to_json(const Leaf& leaf, std::uint64_t sequence,
                                   std::chrono::system_clock::time_point time);
 

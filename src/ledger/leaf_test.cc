@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "json/json.h"
 
@@ -22,6 +23,14 @@ Leaf decision() {
   leaf.kind = LeafKind::decision;
   leaf.call = "c1";
   return leaf;
+}
+
+ArgumentTrace argument(std::string pointer) {
+  ArgumentTrace trace;
+  trace.pointer = std::move(pointer);
+  trace.type = "string";
+  trace.digest = std::string(32, 'd');
+  return trace;
 }
 
 json::Document parse(const std::string& text) {
@@ -52,25 +61,58 @@ TEST(Leaf, ADecisionNamesEveryMemberInOrder) {
   leaf.tenant = "acme";
   leaf.subject = "ann";
   leaf.session = "s";
+  leaf.actors = {"agent", "planner"};
   leaf.proof = "bearer";
+  leaf.peer = "spiffe://acme/agent";
   leaf.transport = "http";
+  leaf.direction = "server";
   leaf.method = "tools/call";
   leaf.upstream = "bank";
   leaf.tool = "send";
+  leaf.prompt = "greet";
+  leaf.resource_scheme = "https";
+  leaf.resource_host = "example.org";
+  leaf.resource_digest = "0f";
   leaf.request_bytes = 120;
+  leaf.arguments = {
+      {.pointer = "/to/*",
+       .type = "string",
+       .size = 15,
+       .shape = "email",
+       .host = {},
+       .top = {},
+       .digest = "1e",
+       .times = 2,
+       .more = 3},
+      {.pointer = "/file",
+       .type = "string",
+       .size = 1,
+       .shape = "path",
+       .host = {},
+       .top = {},
+       .digest = "2d"},
+      {.pointer = "/on", .type = "boolean", .shape = {}, .host = {}, .top = {}, .digest = "3c"}};
+  leaf.arguments_more = 4;
   leaf.verdict = "deny";
   leaf.reason = "constraint_enum";
   leaf.stage = "grant";
   leaf.at = "/to/1";
   leaf.rules = {"r1", "r2"};
   leaf.forward_sha256 = "ab";
+  leaf.stages_us = {{"judge", 12}, {"ledger", 0}};
   EXPECT_EQ(to_json(leaf, 7, kTime + microseconds(42)),
             R"({"seq":7,"time":"2023-11-14T22:13:20.000042Z","kind":"decision","call":"c1",)"
             R"("generation":"g","issuer":"https://idp","tenant":"acme","subject":"ann",)"
-            R"("session":"s","proof":"bearer","transport":"http","method":"tools/call",)"
-            R"("upstream":"bank","tool":"send","request_bytes":120,"verdict":"deny",)"
+            R"("actors":["agent","planner"],"session":"s","proof":"bearer",)"
+            R"("peer":"spiffe://acme/agent","transport":"http","direction":"server",)"
+            R"("method":"tools/call","upstream":"bank","tool":"send","prompt":"greet",)"
+            R"("resource_scheme":"https","resource_host":"example.org","resource_h":"0f",)"
+            R"("request_bytes":120,"args":[{"p":"/to/*","t":"string","n":15,"c":"email",)"
+            R"("h":"1e","times":2,"more":3},{"p":"/file","t":"string","n":1,"c":"path",)"
+            R"("depth":0,"h":"2d"},{"p":"/on","t":"boolean","h":"3c"}],"args_more":4,)"
+            R"("verdict":"deny",)"
             R"("reason":"constraint_enum","stage":"grant","at":"/to/1","rules":["r1","r2"],)"
-            R"("forward_sha256":"ab"})");
+            R"("forward_sha256":"ab","stages_us":{"judge":12,"ledger":0}})");
 }
 
 TEST(Leaf, AnOutcomeAlwaysHasItsNumbers) {
@@ -203,6 +245,66 @@ TEST(Leaf, RulesAndPointerGoFirst) {
   EXPECT_EQ(text_of(document, "call"), "c1");
 }
 
+// What is dropped, and in which order: arguments, then stages, then rules and the pointer.
+TEST(Leaf, ArgumentsGoFirstThenStages) {
+  Leaf leaf = decision();
+  leaf.at = "/pointer";
+  leaf.rules = {"rule"};
+  leaf.arguments.assign(3, argument("/a"));
+  leaf.arguments[1].times = 10;
+  leaf.arguments[2].more = 100;
+  leaf.arguments_more = 1000;
+  leaf.stages_us = {{"judge", 1}};
+  const auto has = [](const json::Document& document) {
+    std::string out;
+    for (const auto* member : {"args", "args_more", "stages_us", "rules", "at", "cut"}) {
+      if (document.root().find(member)) out.append(member).append(" ");
+    }
+    return out;
+  };
+  EXPECT_EQ(has(parse(to_json(leaf, 1, kTime))), "args args_more stages_us rules at ");
+
+  leaf.rules.assign(1, std::string(100, 'r'));
+  for (int i = 0; i < 36; ++i) leaf.rules.emplace_back(100, 'r');  // 3811 bytes
+  auto document = parse(to_json(leaf, 1, kTime));
+  EXPECT_EQ(has(document), "args_more stages_us rules at cut ");
+  EXPECT_EQ(number_of(document, "args_more"), 1 + 10 + 1 + 100 + 1000) << "all are counted";
+
+  leaf.stages_us.emplace_back(
+      "a-stage-whose-name-takes-as-many-bytes-as-are-left-and-some-more-of-them-than-that-so-that-"
+      "it-does-not-fit-with-the-rest-of-the-leaf-however-one-counts-its-members-and-their-commas",
+      1);
+  EXPECT_EQ(has(parse(to_json(leaf, 1, kTime))), "args_more rules at cut ");
+
+  leaf.rules.assign(50, std::string(100, 'r'));
+  EXPECT_EQ(has(parse(to_json(leaf, 1, kTime))), "args_more cut ");
+}
+
+// A member that comes twice would make the leaf unreadable.
+TEST(Leaf, TimesOfOneStageAreAddedUp) {
+  Leaf leaf = decision();
+  leaf.stages_us = {{"ledger", 5}, {"judge", 1}, {"ledger", 7}, {"ledger", 0}};
+  const std::string json = to_json(leaf, 1, kTime);
+  EXPECT_TRUE(json.ends_with(R"("stages_us":{"ledger":12,"judge":1}})")) << json;
+}
+
+TEST(Leaf, OfManyActorsTheFirstAreNamed) {
+  Leaf leaf = decision();
+  for (int i = 1; i <= 9; ++i) leaf.actors.push_back("actor" + std::to_string(i));
+  auto document = parse(to_json(leaf, 1, kTime));
+  EXPECT_EQ(document.root().find("actors")->size(), kMaxActors);
+  EXPECT_EQ(number_of(document, "actors_more"), 1);
+  // However hostile the names beside them.
+  for (std::string* name : {&leaf.method, &leaf.tool, &leaf.prompt}) {
+    *name = std::string(1000, '\x01');
+  }
+  document = parse(to_json(leaf, 1, kTime));
+  const auto actors = document.root().find("actors");
+  ASSERT_TRUE(actors && actors->size() == 4);
+  EXPECT_EQ((*actors->children().begin()).string(), "actor1");
+  EXPECT_EQ(number_of(document, "actors_more"), 5);
+}
+
 TEST(Leaf, NothingMakesALeafTooLong) {
   for (const std::string& unit : {"x"s, "\x01"s, "\""s, "\xff"s, "\U0001F600"s}) {
     for (const int count : {1, 63, 64, 65, 255, 256, 257, 5000}) {
@@ -217,10 +319,16 @@ TEST(Leaf, NothingMakesALeafTooLong) {
                                   &leaf.subject,
                                   &leaf.session,
                                   &leaf.proof,
+                                  &leaf.peer,
                                   &leaf.transport,
+                                  &leaf.direction,
                                   &leaf.method,
                                   &leaf.upstream,
                                   &leaf.tool,
+                                  &leaf.prompt,
+                                  &leaf.resource_scheme,
+                                  &leaf.resource_host,
+                                  &leaf.resource_digest,
                                   &leaf.verdict,
                                   &leaf.reason,
                                   &leaf.stage,
@@ -233,7 +341,11 @@ TEST(Leaf, NothingMakesALeafTooLong) {
         *member = text;
       }
       leaf.rules.assign(20, text);
+      leaf.actors.assign(20, text);
       constexpr auto kMost = std::numeric_limits<std::uint64_t>::max();
+      leaf.arguments.assign(20, argument(text));
+      leaf.arguments_more = kMost / 2;
+      leaf.stages_us.assign(20, {"judge", kMost});
       leaf.request_bytes = leaf.answer_bytes = leaf.duration_us = leaf.count = kMost;
       leaf.progress_events = leaf.progress_bytes = kMost;
       const std::string json = to_json(leaf, kMost, kTime);

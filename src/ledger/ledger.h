@@ -45,6 +45,12 @@ class AppendFile {
 [[nodiscard]] Result<std::unique_ptr<AppendFile>> make_posix_file(
     const std::filesystem::path& path);
 
+// Whoever writes this name asks for a gateway whose decisions leave no trace. It is for bench/,
+// which measures the doorway without the disk, and no policy file, option or variable leads to it.
+struct RecordNothingForBenchmarks {
+  explicit RecordNothingForBenchmarks() = default;
+};
+
 class Ledger {
  public:
   using Done = std::move_only_function<void(Result<void>)>;
@@ -63,6 +69,10 @@ class Ledger {
   // For tests: over any file. The boot leaf is queued, not waited for.
   [[nodiscard]] static std::unique_ptr<Ledger> over(std::unique_ptr<AppendFile> file,
                                                     Options options, const Clock& clock);
+  // No record: leaves are rendered, numbered and hashed as ever and then dropped; `done` runs at
+  // once, on the caller's thread.
+  [[nodiscard]] static std::unique_ptr<Ledger> open_in_memory(RecordNothingForBenchmarks danger,
+                                                              const Clock& clock);
   ~Ledger();  // writes a stop leaf if it still can, finishes what is queued, joins
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
@@ -77,6 +87,8 @@ class Ledger {
 
  private:
   class Impl;
+  class OnDisk;
+  class InMemory;
   explicit Ledger(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

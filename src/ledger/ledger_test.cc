@@ -17,6 +17,7 @@
 #include <semaphore>
 #include <set>
 #include <thread>
+#include <type_traits>
 
 #include "json/json.h"
 #include "ledger/reader.h"
@@ -644,6 +645,30 @@ TEST_F(OnDisk, WhatWasAcknowledgedSurvivesSigkill) {
     ASSERT_TRUE(std::ranges::includes(found, acknowledged)) << "round " << round;
   }
 }
+
+TEST(LedgerInMemory, AcknowledgesAtOnceOnTheCallersThread) {
+  const ManualClock clock(1700000000);
+  const auto ledger = Ledger::open_in_memory(RecordNothingForBenchmarks(), clock);
+  EXPECT_TRUE(ledger->healthy());
+  int done = 0;
+  const auto me = std::this_thread::get_id();
+  const auto count = [&](const Result<void>& result) {
+    EXPECT_TRUE(result);
+    EXPECT_EQ(std::this_thread::get_id(), me);
+    ++done;
+  };
+  ledger->append(one("c1"), count);
+  EXPECT_EQ(done, 1);
+  ledger->append({leaf("c2"), leaf("c2", LeafKind::outcome)}, count);
+  ledger->append({}, count);
+  EXPECT_EQ(done, 3);
+}
+
+// Only somebody who writes the name out gets one.
+static_assert(!std::is_convertible_v<std::initializer_list<int>, RecordNothingForBenchmarks>);
+template <class T>
+concept MadeFromBraces = requires(void (*take)(T)) { take({}); };
+static_assert(!MadeFromBraces<RecordNothingForBenchmarks>);
 
 }  // namespace
 }  // namespace zwinger::ledger

@@ -16,65 +16,73 @@ json::Writer message() {
   return w;
 }
 
-// `_meta` with our progress token instead of the client's; left out where nothing remains.
-void write_meta(json::Writer& w, const std::optional<json::Value>& meta, std::int64_t id,
-                bool wants_progress) {
-  if (!meta) return;
-  w.key("_meta").begin_object();
-  for (const json::Value member : meta->children()) {
-    if (member.name() != "progressToken") w.key(member.name()).value(member);
-  }
-  if (wants_progress) w.key("progressToken").integer(id);
-  w.end_object();
-}
-
 }  // namespace
 
-std::string write_initialize(std::int64_t id, std::string_view client_version) {
+std::string write_request(std::int64_t id, std::string_view method, std::string_view params) {
   json::Writer w = message();
-  w.key("id").integer(id).key("method").string("initialize").key("params").begin_object();
-  w.key("protocolVersion").string(kRevision).key("capabilities").begin_object().end_object();
-  w.key("clientInfo")
-      .begin_object()
-      .key("name")
-      .string("zwinger")
-      .key("version")
-      .string(client_version);
-  w.end_object().end_object().end_object();
-  return std::move(w).take();
-}
-
-std::string write_initialized() {
-  json::Writer w = message();
-  w.key("method").string("notifications/initialized").end_object();
-  return std::move(w).take();
-}
-
-std::string write_call(std::int64_t id, const CallParams& call, bool wants_progress) {
-  json::Writer w = message();
-  w.key("id").integer(id).key("method").string("tools/call").key("params").begin_object();
-  w.key("name").string(call.name);
-  if (call.arguments) w.key("arguments").value(*call.arguments);
-  write_meta(w, call.meta, id, wants_progress);
-  w.end_object().end_object();
+  w.key("id").integer(id).key("method").string(method);
+  if (!params.empty()) w.key("params").raw(params);
+  w.end_object();
   return single_line(std::move(w).take());
 }
 
-std::string write_list(std::int64_t id, const ListParams& list, bool wants_progress) {
+std::string write_notification(std::string_view method, std::string_view params) {
   json::Writer w = message();
-  w.key("id").integer(id).key("method").string("tools/list").key("params").begin_object();
-  if (list.cursor) w.key("cursor").value(*list.cursor);
-  write_meta(w, list.meta, id, wants_progress);
-  w.end_object().end_object();
+  w.key("method").string(method);
+  if (!params.empty()) w.key("params").raw(params);
+  w.end_object();
   return single_line(std::move(w).take());
+}
+
+std::string write_shared_request(std::int64_t id, std::string_view method,
+                                 const RequestParams& params, bool wants_progress) {
+  if (!params.params) return write_request(id, method, {});
+  if (!params.progress_token) return write_request(id, method, params.params->source());
+  json::Writer meta;
+  meta.begin_object();
+  for (const json::Value member : params.meta->children()) {
+    if (member.name() != "progressToken") meta.key(member.name()).value(member);
+  }
+  if (wants_progress) meta.key("progressToken").integer(id);
+  meta.end_object();
+  return write_request(id, method, replace_member(*params.params, "_meta", std::move(meta).take()));
+}
+
+std::string own_initialize_params(std::string_view client_version) {
+  json::Writer w;
+  w.begin_object().key("protocolVersion").string(kRevision);
+  w.key("capabilities").begin_object().end_object();
+  w.key("clientInfo").begin_object().key("name").string("zwinger");
+  w.key("version").string(client_version).end_object().end_object();
+  return std::move(w).take();
 }
 
 std::string write_cancelled(std::int64_t id, std::optional<std::string_view> reason_source) {
-  json::Writer w = message();
-  w.key("method").string("notifications/cancelled").key("params").begin_object();
-  w.key("requestId").integer(id);
+  json::Writer w;
+  w.begin_object().key("requestId").integer(id);
   if (reason_source) w.key("reason").raw(*reason_source);
-  w.end_object().end_object();
+  w.end_object();
+  return write_notification("notifications/cancelled", std::move(w).take());
+}
+
+std::string rewrite_cancelled(const Message& message, std::int64_t id) {
+  return write_notification(message.method,
+                            replace_member(*message.params, "requestId", std::to_string(id)));
+}
+
+std::string replace_member(json::Value object, std::string_view member,
+                           std::string_view value_source) {
+  json::Writer w;
+  w.begin_object();
+  for (const json::Value each : object.children()) {
+    w.key(each.name());
+    if (each.name() == member) {
+      w.raw(value_source);
+    } else {
+      w.value(each);
+    }
+  }
+  w.end_object();
   return std::move(w).take();
 }
 
@@ -90,23 +98,15 @@ std::string write_error(std::string_view id, std::string_view error_source) {
   return std::move(w).take();
 }
 
-std::string initialize_result(const ServerInfo& server) {
+std::string own_initialize_result(std::string_view revision, std::string_view capabilities,
+                                  std::optional<std::string_view> instructions,
+                                  std::string_view version) {
   json::Writer w;
-  w.begin_object().key("protocolVersion").string(kRevision).key("capabilities").begin_object();
-  if (server.has_tools) w.key("tools").begin_object().end_object();
-  w.end_object().key("serverInfo").raw(server.server_info);
-  if (server.instructions) w.key("instructions").raw(*server.instructions);
+  w.begin_object().key("protocolVersion").string(revision).key("capabilities").raw(capabilities);
+  w.key("serverInfo").begin_object().key("name").string("zwinger");
+  w.key("version").string(version).end_object();
+  if (instructions) w.key("instructions").raw(*instructions);
   w.end_object();
-  return std::move(w).take();
-}
-
-std::string write_progress(const ProgressParams& progress, std::string_view token_source) {
-  json::Writer w = message();
-  w.key("method").string("notifications/progress").key("params").begin_object();
-  w.key("progressToken").raw(token_source).key("progress").value(progress.progress);
-  if (progress.total) w.key("total").value(*progress.total);
-  if (progress.message) w.key("message").value(*progress.message);
-  w.end_object().end_object();
   return std::move(w).take();
 }
 
@@ -134,31 +134,48 @@ std::string write_unreadable(std::string_view id, const Error& error) {
   return write_denial(id, denial);
 }
 
-Result<FilteredList> filter_tools(json::Value result,
-                                  const std::function<bool(std::string_view name)>& keep) {
-  const auto tools = result.find("tools");
-  if (!tools || !tools->is_array()) {
-    return fail(Code::upstream_invalid_message, "a tools/list result must have an array of tools",
-                "result.tools");
+std::optional<ListShape> list_shape(Method method) {
+  switch (method) {
+    case Method::tools_list:
+      return ListShape{.array = "tools", .key = "name"};
+    case Method::resources_list:
+      return ListShape{.array = "resources", .key = "uri"};
+    case Method::resources_templates_list:
+      return ListShape{.array = "resourceTemplates", .key = "uriTemplate"};
+    case Method::prompts_list:
+      return ListShape{.array = "prompts", .key = "name"};
+    case Method::tasks_list:
+      return ListShape{.array = "tasks", .key = "taskId"};
+    default:
+      return std::nullopt;
   }
+}
+
+Result<FilteredList> filter_list(json::Value result, const ListShape& shape,
+                                 const std::function<bool(std::string_view key)>& keep) {
+  const auto invalid = [&shape](std::string_view what) {
+    return fail(Code::upstream_invalid_message, std::string(what),
+                "result." + std::string(shape.array));
+  };
+  const auto array = result.find(shape.array);
+  if (!array || !array->is_array()) return invalid("a list's result must have its array");
   FilteredList out;
   json::Writer w;
   w.begin_object();
   for (const json::Value member : result.children()) {
     w.key(member.name());
-    if (member.name() != "tools") {
+    if (member.name() != shape.array) {
       w.value(member);
       continue;
     }
     w.begin_array();
-    for (const json::Value tool : member.children()) {
-      const auto tool_name = tool.find("name");
-      if (!tool_name || !tool_name->is_string()) {
-        return fail(Code::upstream_invalid_message, "a tool must be an object with a string name",
-                    "result.tools");
+    for (const json::Value entry : member.children()) {
+      const auto key = entry.find(shape.key);
+      if (!key || !key->is_string()) {
+        return invalid("an entry of a list must be an object that says what it is");
       }
-      if (keep(tool_name->string())) {
-        w.value(tool);
+      if (keep(key->string())) {
+        w.value(entry);
         ++out.kept;
       } else {
         ++out.hidden;
@@ -167,12 +184,15 @@ Result<FilteredList> filter_tools(json::Value result,
     w.end_array();
   }
   w.end_object();
-  out.result = std::move(w).take();
+  // Where nothing is left out the upstream's own bytes go on.
+  out.result = out.hidden == 0 ? std::string(result.source()) : std::move(w).take();
   return out;
 }
 
 std::string single_line(std::string message) {
-  std::erase_if(message, [](char c) { return c == '\n' || c == '\r'; });
+  if (message.find_first_of("\r\n") != std::string::npos) {
+    std::erase_if(message, [](char c) { return c == '\n' || c == '\r'; });
+  }
   return message;
 }
 

@@ -1,56 +1,60 @@
-// The parameters of the methods that are passed on: what each field means, read strictly. Views
-// into the message they were read from. Any thread.
+// The parameters of the methods that are passed on: what each field means for inspection, read
+// strictly. Views into the message they were read from. Any thread.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/result.h"
 #include "json/json.h"
+#include "mcp/revision.h"
 
 namespace zwinger::mcp {
 
 // The protocol recommends at most 128 characters; a name stands in records and denials.
-inline constexpr std::size_t kMaxToolName = 256;  // bytes
+inline constexpr std::size_t kMaxName = 256;  // bytes
+inline constexpr std::size_t kMaxUri = std::size_t{8} << 10U;
+inline constexpr std::size_t kMaxTaskId = 256;
+inline constexpr std::size_t kMaxSource = std::size_t{64} << 10U;  // of a cursor or a token
 
-// tools/call (MCP 2025-11-25, server/tools, "Calling Tools").
-struct CallParams {
-  std::string_view name;
-  std::optional<json::Value> arguments;  // an object
-  std::optional<json::Value> meta;       // an object
+// One request's parameters. What the method does not have stays empty.
+struct RequestParams {
+  std::optional<json::Value> params;          // all of them, an object
+  std::optional<json::Value> meta;            // `_meta`, an object
+  std::optional<json::Value> progress_token;  // a string or an integer
+  std::string_view
+      name;              // tools/call: the tool; prompts/get and completion of a prompt: the prompt
+  std::string_view uri;  // resources/read, subscribe, unsubscribe; completion: the template's text
+  std::optional<json::Value> arguments;     // tools/call: an object
+  std::optional<json::Value> cursor;        // lists: a string
+  bool as_task = false;                     // tools/call, sampling, elicitation with `task`
+  std::string_view task_id;                 // tasks/get, result, cancel
+  std::string_view protocol_version;        // initialize
+  std::optional<json::Value> capabilities;  // initialize: an object
+  std::string_view url;                     // elicitation/create in URL mode
 };
-// Errors: mcp_params with where = the field. A member that this build does not know is refused,
-// because it could neither be judged nor dropped in silence; `task` (experimental) among them.
-[[nodiscard]] Result<CallParams> read_call_params(const std::optional<json::Value>& params);
 
-// tools/list.
-struct ListParams {
-  std::optional<json::Value> cursor;  // a string
-  std::optional<json::Value> meta;
-};
-[[nodiscard]] Result<ListParams> read_list_params(const std::optional<json::Value>& params);
-
-// initialize, from a client.
-struct InitializeParams {
-  std::string_view protocol_version;
-  std::string_view client_name;
-};
-[[nodiscard]] Result<InitializeParams> read_initialize_params(
-    const std::optional<json::Value>& params);
+// Errors: mcp_params with where = the field. A member of `params` that MCP does not define for the
+// method is refused, because it could neither be judged nor dropped in silence; members of `_meta`
+// pass.
+[[nodiscard]] Result<RequestParams> read_request_params(Method method,
+                                                        const std::optional<json::Value>& params);
 
 // initialize, an upstream's answer.
 struct ServerInfo {
+  std::string result;  // source text of all of it
   std::string protocol_version;
-  std::string server_info;                  // source text of the object
+  std::string capabilities;                 // source text of the object
   std::optional<std::string> instructions;  // source text of the string
-  bool has_tools = false;
+  bool streamed = false;  // it came as a stream of events
+  std::optional<std::uint64_t> retry_ms;  // which said how long to wait before asking again
 };
+// Errors: mcp_params.
 [[nodiscard]] Result<ServerInfo> read_initialize_result(json::Value result);
 
-// notifications/cancelled.
+// notifications/cancelled, from either side.
 struct CancelledParams {
   json::Value request_id;
   std::optional<json::Value> reason;  // a string
@@ -58,19 +62,23 @@ struct CancelledParams {
 [[nodiscard]] Result<CancelledParams> read_cancelled_params(
     const std::optional<json::Value>& params);
 
-// notifications/progress, from an upstream. We choose integer tokens. Its message reaches the
-// client before the outcome is recorded, so it is kept short.
-inline constexpr std::size_t kMaxProgressMessage = 1024;
+// notifications/progress, from either side: progress and total are numbers, message a string.
 struct ProgressParams {
-  std::int64_t token = 0;
-  json::Value progress;                // a number
-  std::optional<json::Value> total;    // a number
-  std::optional<json::Value> message;  // a string of at most kMaxProgressMessage bytes of source
+  json::Value token;  // a string or an integer
 };
 [[nodiscard]] Result<ProgressParams> read_progress_params(const std::optional<json::Value>& params);
 
-// The progress token a request carries in `_meta`: a string or an integer. Errors: mcp_params.
-[[nodiscard]] Result<std::optional<json::Value>> read_progress_token(
-    const std::optional<json::Value>& meta);
+// `params` as an object with this string member: notifications/resources/updated (uri),
+// notifications/tasks/status (taskId), notifications/elicitation/complete (elicitationId). Errors:
+// mcp_params.
+[[nodiscard]] Result<std::string_view> read_string_param(const std::optional<json::Value>& params,
+                                                         std::string_view member);
+
+// The task id of a CreateTaskResult ({"task": {"taskId": ...}}); nothing for any other result.
+[[nodiscard]] std::optional<std::string_view> created_task(json::Value result);
+
+// Whether capabilities (an object) declare this one: "elicitation", or "elicitation.url" for a
+// member of it.
+[[nodiscard]] bool declares(json::Value capabilities, std::string_view capability);
 
 }  // namespace zwinger::mcp

@@ -4,11 +4,15 @@
 
 #include <array>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "net/one_shot.h"
+#include "net/test_certificates.h"
 #include "net/test_loop.h"
 
 namespace zwinger::net {
@@ -19,27 +23,48 @@ using std::chrono::milliseconds;
 
 class HttpServerTest : public LoopTest {
  protected:
-  // Answers "METHOD target body"; /hold waits until `release` is set.
-  Task<HttpResponse> handle(const HttpRequest& request) {
+  // Answers "METHOD target body"; /hold waits until `release` is set, /leave until the client has
+  // gone, /nothing does not answer.
+  Task<void> handle(const HttpRequest& request, HttpResponder& responder) {
     ++handled;
     if (request.path == "/hold") {
-      if (started) started->set(true);
+      started->set(true);
       auto holding = release->wait();
       co_await holding;
     }
-    co_return HttpResponse{
-        .status = 200,
-        .headers = {{"X-Path", request.path}},
-        .body = fmt::format("{} {} {}", request.method, request.target, request.body),
-        .close = request.path == "/close"};
+    if (request.path == "/leave") {
+      auto leaving = wait_for_leave(responder);
+      co_await leaving;
+    }
+    if (request.path == "/nothing") co_return;
+    auto sending = responder.send(
+        {.status = 200,
+         .headers = {{"X-Path", request.path}},
+         .body = fmt::format("{} {} {}", request.method, request.target, request.body),
+         .close = request.path == "/close"});
+    sent = co_await sending;
+  }
+  Task<void> wait_for_leave(HttpResponder& responder) {
+    EXPECT_FALSE(responder.gone());
+    const auto left = std::make_shared<OneShot<bool>>(loop);
+    responder.on_gone([this, left] {
+      ++told;
+      left->set(true);
+    });
+    started->set(true);
+    auto leaving = left->wait();
+    co_await leaving;
+    EXPECT_TRUE(responder.gone());
   }
 
   void serve(HttpServerOptions options = {}, HttpHeadCheck check_head = {}) {
     auto listener = listen(loop, Address::parse("127.0.0.1:0").value());
     ASSERT_TRUE(listener.has_value());
     server = std::make_unique<HttpServer>(
-        loop, std::move(*listener), options,
-        [this](const HttpRequest& request) { return handle(request); },
+        loop, std::move(*listener), std::move(options),
+        [this](const HttpRequest& request, HttpResponder& responder) {
+          return streaming ? streaming(request, responder) : handle(request, responder);
+        },
         [](int status, const Error& error) {
           return HttpResponse{
               .status = status, .headers = {}, .body = std::string(name(error.code))};
@@ -98,7 +123,10 @@ class HttpServerTest : public LoopTest {
   }
 
   std::unique_ptr<HttpServer> server;
+  HttpHandler streaming;  // in place of handle()
   int handled = 0;
+  int told = 0;  // calls of on_gone's callback
+  std::optional<bool> sent;
   std::shared_ptr<OneShot<bool>> started = std::make_shared<OneShot<bool>>(loop);
   std::shared_ptr<OneShot<bool>> release = std::make_shared<OneShot<bool>>(loop);
 };
@@ -196,7 +224,7 @@ TEST_F(HttpServerTest, AClientThatExpectsContinueGetsIt) {
 
 TEST_F(HttpServerTest, ARefusedHeadIsAnsweredBeforeItsBodyIsRead) {
   int checked = 0;
-  serve({}, [&checked](const HttpRequest& head) -> std::optional<HttpResponse> {
+  serve({}, [&checked](const HttpRequest& head, const HttpPeer&) -> std::optional<HttpResponse> {
     ++checked;
     if (head.count("authorization") != 0) return std::nullopt;
     return HttpResponse{.status = 401, .headers = {}, .body = "who?"};
@@ -339,6 +367,557 @@ TEST_F(HttpServerTest, AClientThatLeavesDoesNotDisturbItsHandlerOrOthers) {
     leaver->shutdown_write();
     auto nothing = answer(*leaver);
     EXPECT_EQ(co_await nothing, "end") << "half a request and its end need no answer";
+  }());
+}
+
+TEST_F(HttpServerTest, AHandlerIsToldThatItsClientHasLeft) {
+  serve();
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    auto stream = co_await connecting;
+    auto sending = send(*stream, get("/leave"));
+    co_await sending;
+    auto starting = started->wait();
+    co_await starting;
+    EXPECT_EQ(told, 0);
+    stream.reset();
+    while (!sent) {
+      auto pause = loop.sleep(milliseconds(1));
+      co_await pause;
+    }
+    EXPECT_EQ(told, 1);
+  }());
+}
+
+TEST_F(HttpServerTest, AClientThatEndsOnlyItsSideStillGetsTheAnswer) {
+  serve();
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    auto sending = send(*stream, get("/leave") + get("/behind"));
+    co_await sending;
+    auto starting = started->wait();
+    co_await starting;
+    stream->shutdown_write();
+    for (const std::string_view expected :
+         {"200 keep-alive GET /leave ", "200 keep-alive GET /behind ", "end"}) {
+      auto answering = answer(*stream);
+      EXPECT_EQ(co_await answering, expected);
+    }
+    EXPECT_EQ(told, 1);
+  }());
+}
+
+TEST_F(HttpServerTest, AHandlerThatSendsNothingHasTheConnectionClosed) {
+  serve();
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    auto sending = send(*stream, get("/nothing") + get("/behind"));
+    co_await sending;
+    auto silence = answer(*stream);
+    EXPECT_EQ(co_await silence, "end");
+    EXPECT_EQ(handled, 1);
+  }());
+}
+
+TEST_F(HttpServerTest, ManyBytesBehindARunningRequestAreLeftToTheKernelAndServedLater) {
+  serve();
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    std::string all = get("/hold");
+    constexpr int kRequests = 300;
+    for (int i = 0; i < kRequests; ++i) {
+      all += fmt::format("POST /{} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{}", i,
+                         std::string(100, 'x'));
+    }
+    auto sending = send(*stream, all);
+    co_await sending;
+    auto starting = started->wait();
+    co_await starting;
+    auto pause = loop.sleep(milliseconds(5));  // what fits is read meanwhile
+    co_await pause;
+    release->set(true);
+    auto first = answer(*stream);
+    EXPECT_EQ(co_await first, "200 keep-alive GET /hold ");
+    for (int i = 0; i < kRequests; ++i) {
+      auto answering = answer(*stream);
+      EXPECT_EQ(co_await answering,
+                fmt::format("200 keep-alive POST /{} {}", i, std::string(100, 'x')));
+    }
+  }());
+}
+
+TEST_F(HttpServerTest, AnIdleTimeoutCountsAlsoWhileTheReadOfTheLastRequestIsUnderWay) {
+  HttpServerOptions options;
+  options.idle_timeout = milliseconds(30);
+  options.request_timeout = milliseconds(30);
+  serve(options);
+  run([&]() -> Task<void> {
+    for (const std::string_view behind : {"", "GET / HT"}) {
+      auto connecting = client();
+      const auto stream = co_await connecting;
+      release = std::make_shared<OneShot<bool>>(loop);
+      started = std::make_shared<OneShot<bool>>(loop);
+      auto sending = send(*stream, get("/hold"));
+      co_await sending;
+      auto starting = started->wait();
+      co_await starting;
+      release->set(true);
+      auto answering = answer(*stream);
+      EXPECT_EQ(co_await answering, "200 keep-alive GET /hold ");
+      auto part = send(*stream, std::string(behind));
+      co_await part;
+      auto last = answer(*stream);
+      EXPECT_EQ(co_await last, behind.empty() ? "end" : "408 close http_timeout");
+    }
+  }());
+}
+
+// --- streamed answers ----------------------------------------------------------------------------
+
+// Reads exactly what is expected.
+Task<void> expect_bytes(Stream& stream, std::string expected) {
+  std::string got(expected.size(), '\0');
+  std::size_t have = 0;
+  while (have < got.size()) {
+    auto reading = stream.read_some(std::span(got).subspan(have), std::nullopt);
+    const auto count = co_await reading;
+    if (!count || *count == 0) break;
+    have += *count;
+  }
+  EXPECT_EQ(got.substr(0, have), expected);
+}
+
+constexpr std::string_view kStreamHead =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
+    "Connection: keep-alive\r\n\r\n";
+
+HttpResponse stream_head() {
+  return {.status = 200,
+          .headers = {{"Content-Type", "text/event-stream"}},
+          .body = "never sent",
+          .close = false};
+}
+
+class HttpStreamTest : public HttpServerTest {
+ protected:
+  // Begins a stream, writes a piece each time the test says so (nothing: until the client is gone),
+  // and ends it where the test says so.
+  Task<void> stream(const HttpRequest& request, HttpResponder& responder) {
+    ++handled;
+    if (request.path != "/stream") {
+      auto sending = responder.send({.status = 200, .headers = {}, .body = request.path});
+      sent = co_await sending;
+      co_return;
+    }
+    const auto left = std::make_shared<OneShot<bool>>(loop);
+    responder.on_gone([this, left] {
+      ++told;
+      left->set(true);
+    });
+    auto beginning = responder.begin(stream_head());
+    EXPECT_TRUE(co_await beginning);
+    auto again = responder.begin(stream_head());
+    EXPECT_FALSE(co_await again) << "an answer begins once";
+    for (const std::string_view piece : {"one", "", "two"}) {
+      auto writing = responder.write(std::string(piece));
+      EXPECT_TRUE(co_await writing);
+    }
+    started->set(true);
+    if (wait_for_gone) {
+      auto leaving = left->wait();
+      co_await leaving;
+      auto writing = responder.write("nobody reads this");
+      static_cast<void>(co_await writing);
+    } else {
+      auto holding = release->wait();
+      co_await holding;
+      auto writing = responder.write("three");
+      EXPECT_TRUE(co_await writing);
+      auto ending = responder.end();
+      EXPECT_TRUE(co_await ending);
+      auto late = responder.write("late");
+      EXPECT_FALSE(co_await late);
+    }
+    finished->set(true);
+  }
+  void serve_streams(HttpServerOptions options = {}) {
+    streaming = [this](const HttpRequest& request, HttpResponder& responder) {
+      return stream(request, responder);
+    };
+    serve(std::move(options));
+  }
+
+  bool wait_for_gone = false;
+  std::shared_ptr<OneShot<bool>> finished = std::make_shared<OneShot<bool>>(loop);
+};
+
+TEST_F(HttpStreamTest, PiecesArriveBeforeTheEndAndTheConnectionGoesOn) {
+  serve_streams();
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    auto sending = send(*stream, get("/stream"));
+    co_await sending;
+    auto reading = expect_bytes(*stream, std::string(kStreamHead) + "3\r\none\r\n3\r\ntwo\r\n");
+    co_await reading;
+    release->set(true);  // only now: what came did not wait for the end
+    auto rest = expect_bytes(*stream, "5\r\nthree\r\n0\r\n\r\n");
+    co_await rest;
+    auto again = send(*stream, get("/next"));
+    co_await again;
+    auto answering = answer(*stream);
+    EXPECT_EQ(co_await answering, "200 keep-alive /next");
+    EXPECT_EQ(told, 0);
+  }());
+}
+
+TEST_F(HttpStreamTest, ARequestBehindAStreamIsAnsweredAfterIt) {
+  serve_streams();
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    auto sending = send(*stream, get("/stream"));
+    co_await sending;
+    auto reading = expect_bytes(*stream, std::string(kStreamHead) + "3\r\none\r\n3\r\ntwo\r\n");
+    co_await reading;
+    auto behind = send(*stream, get("/a") + get("/b").substr(0, 5));
+    co_await behind;
+    auto pause = loop.sleep(milliseconds(5));
+    co_await pause;
+    EXPECT_EQ(handled, 1);
+    release->set(true);
+    auto rest = expect_bytes(*stream, "5\r\nthree\r\n0\r\n\r\n");
+    co_await rest;
+    auto answering = answer(*stream);
+    EXPECT_EQ(co_await answering, "200 keep-alive /a");
+    auto remainder = send(*stream, get("/b").substr(5));
+    co_await remainder;
+    auto answering_too = answer(*stream);
+    EXPECT_EQ(co_await answering_too, "200 keep-alive /b");
+  }());
+}
+
+TEST_F(HttpStreamTest, AClientThatLeavesMidStreamIsNoticed) {
+  wait_for_gone = true;
+  serve_streams();
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    auto stream = co_await connecting;
+    auto sending = send(*stream, get("/stream"));
+    co_await sending;
+    auto starting = started->wait();
+    co_await starting;
+    EXPECT_EQ(told, 0);
+    stream.reset();
+    auto finishing = finished->wait();
+    co_await finishing;
+    EXPECT_EQ(told, 1);
+  }());
+}
+
+TEST_F(HttpStreamTest, AClientThatDoesNotReadMakesWritesFailInTime) {
+  HttpServerOptions options;
+  options.write_timeout = milliseconds(50);
+  const auto failed = std::make_shared<OneShot<bool>>(loop);
+  streaming = [&](const HttpRequest&, HttpResponder& responder) -> Task<void> {
+    responder.on_gone([&] { ++told; });
+    auto beginning = responder.begin(stream_head());
+    EXPECT_TRUE(co_await beginning);
+    const std::string piece(std::size_t{1} << 20U, 'p');
+    for (int i = 0; i < 64; ++i) {
+      auto writing = responder.write(piece);
+      if (co_await writing) continue;
+      EXPECT_TRUE(responder.gone());
+      auto ending = responder.end();
+      EXPECT_FALSE(co_await ending);
+      failed->set(true);
+      co_return;
+    }
+  };
+  serve(options);
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    auto sending = send(*stream, get("/"));
+    co_await sending;
+    auto failing = failed->wait();
+    EXPECT_TRUE((co_await failing).has_value());
+    EXPECT_EQ(told, 1);
+  }());
+}
+
+TEST_F(HttpStreamTest, Http10GetsTheBytesAndTheEndOfTheConnection) {
+  serve_streams();
+  run([&]() -> Task<void> {
+    release->set(true);
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    auto sending = send(*stream, "GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    co_await sending;
+    auto reading = read_all(*stream);
+    EXPECT_EQ(co_await reading,
+              "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+              "onetwothree");
+  }());
+}
+
+TEST_F(HttpStreamTest, HeadGetsTheHeadOnly) {
+  serve_streams();
+  run([&]() -> Task<void> {
+    release->set(true);
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    auto sending = send(*stream, "HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n" + get("/next"));
+    co_await sending;
+    auto reading = expect_bytes(*stream, std::string(kStreamHead));
+    co_await reading;
+    auto answering = answer(*stream);
+    EXPECT_EQ(co_await answering, "200 keep-alive /next");
+  }());
+}
+
+TEST_F(HttpStreamTest, AStreamThatIsNotEndedDoesNotLookWhole) {
+  streaming = [&](const HttpRequest&, HttpResponder& responder) -> Task<void> {
+    auto beginning = responder.begin(stream_head());
+    EXPECT_TRUE(co_await beginning);
+    auto writing = responder.write("one");
+    EXPECT_TRUE(co_await writing);
+  };
+  serve();
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    auto sending = send(*stream, get("/stream"));
+    co_await sending;
+    auto reading = read_all(*stream);
+    EXPECT_EQ(co_await reading, std::string(kStreamHead) + "3\r\none\r\n") << "no last chunk";
+  }());
+}
+
+TEST_F(HttpStreamTest, DrainLetsAStreamRunUntilItsDeadlineAndTellsTheHandler) {
+  wait_for_gone = true;
+  serve_streams();
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    auto sending = send(*stream, get("/stream"));
+    co_await sending;
+    auto starting = started->wait();
+    co_await starting;
+    const Monotonic deadline = Loop::now() + milliseconds(30);
+    auto draining = server->drain(deadline);
+    co_await draining;
+    EXPECT_GE(Loop::now(), deadline);
+    EXPECT_EQ(told, 1);
+    auto finishing = finished->wait();
+    co_await finishing;
+    auto reading = read_all(*stream);
+    EXPECT_EQ(co_await reading, std::string(kStreamHead) + "3\r\none\r\n3\r\ntwo\r\n");
+  }());
+}
+
+TEST_F(HttpStreamTest, DrainTellsAlsoWhereTooMuchIsWaitingForTheConnectionToBeWatched) {
+  wait_for_gone = true;
+  serve_streams();
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    std::string all = get("/stream");
+    for (int i = 0; i < 300; ++i) all += get("/behind");
+    auto sending = send(*stream, all);
+    co_await sending;
+    auto starting = started->wait();
+    co_await starting;
+    auto draining = server->drain(Loop::now() + milliseconds(5));
+    co_await draining;
+    EXPECT_EQ(told, 1);
+    auto finishing = finished->wait();
+    co_await finishing;
+    EXPECT_EQ(handled, 1);
+  }());
+}
+
+TEST_F(HttpStreamTest, DrainEndsEarlyWhenTheLastStreamEnds) {
+  serve_streams();
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    const auto stream = co_await connecting;
+    auto sending = send(*stream, get("/stream"));
+    co_await sending;
+    auto starting = started->wait();
+    co_await starting;
+    const auto drained = std::make_shared<OneShot<bool>>(loop);
+    auto drain = [](HttpServer& on, std::shared_ptr<OneShot<bool>> done) -> Task<void> {
+      auto draining = on.drain(soon());
+      co_await draining;
+      done->set(true);
+    };
+    loop.spawn(drain(*server, drained));
+    release->set(true);
+    auto reading = read_all(*stream);
+    EXPECT_TRUE((co_await reading).ends_with("5\r\nthree\r\n0\r\n\r\n"))
+        << "the stream ends whole, then the connection";
+    stream->close();
+    auto waiting = drained->wait();
+    EXPECT_TRUE((co_await waiting).has_value());
+    EXPECT_EQ(told, 0);
+  }());
+}
+
+// --- TLS -----------------------------------------------------------------------------------------
+
+class HttpsServerTest : public HttpServerTest {
+ protected:
+  HttpServerOptions secure() {
+    const TestIdentity identity =
+        authority.issue({.name = "server", .alternative = "IP:127.0.0.1"});
+    auto context = TlsServerContext::make({.certificate = identity.certificate,
+                                           .key = identity.key,
+                                           .client_ca = authority.path(),
+                                           .require_client_certificate = false});
+    EXPECT_TRUE(context.has_value()) << context.error().to_string();
+    HttpServerOptions options;
+    options.tls = std::move(*context);
+    return options;
+  }
+  Task<std::unique_ptr<Stream>> tls_client(std::optional<TestIdentity> identity) {
+    TlsClientConfig config{.ca = authority.path(),
+                           .certificate = std::nullopt,
+                           .key = std::nullopt,
+                           .server_name = "127.0.0.1"};
+    if (identity) {
+      config.certificate = identity->certificate;
+      config.key = identity->key;
+    }
+    auto context = TlsClientContext::make(config);
+    EXPECT_TRUE(context.has_value()) << context.error().to_string();
+    auto connecting = client();
+    auto stream = co_await connecting;
+    auto shaking = tls_connect(loop, std::move(stream), std::move(*context), soon());
+    auto made = co_await shaking;
+    EXPECT_TRUE(made.has_value()) << made.error().to_string();
+    co_return std::move(made->stream);
+  }
+
+  TempDir folder;
+  TestAuthority authority{folder.path(), "ca"};
+};
+
+TEST_F(HttpsServerTest, TheHandlerAndTheHeadsCheckSeeTheClientsCertificate) {
+  const TestIdentity agent =
+      authority.issue({.name = "agent", .alternative = "URI:spiffe://mesh.test/agent/a"});
+  int checked = 0;
+  streaming = [](const HttpRequest&, HttpResponder& responder) -> Task<void> {
+    const auto& tls = responder.peer().tls;
+    EXPECT_TRUE(tls.has_value());
+    auto sending = responder.send({.status = 200,
+                                   .headers = {},
+                                   .body = !tls            ? "no TLS"
+                                           : tls->verified ? tls->uri_names.at(0)
+                                                           : "nobody"});
+    EXPECT_TRUE(co_await sending);
+  };
+  serve(secure(), [&](const HttpRequest&, const HttpPeer& peer) -> std::optional<HttpResponse> {
+    EXPECT_TRUE(peer.tls && peer.tls->verified);
+    ++checked;
+    return std::nullopt;
+  });
+  run([&]() -> Task<void> {
+    auto connecting = tls_client(agent);
+    const auto known = co_await connecting;
+    for (int i = 0; i < 3; ++i) {
+      auto head = send(*known, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+      co_await head;
+      while (checked == i) {
+        auto pause = loop.sleep(milliseconds(1));
+        co_await pause;
+      }
+      auto body = send(*known, "hi");
+      co_await body;
+      auto answering = answer(*known);
+      EXPECT_EQ(co_await answering, "200 keep-alive spiffe://mesh.test/agent/a");
+    }
+    auto connecting_too = tls_client(std::nullopt);
+    const auto unknown = co_await connecting_too;
+    auto sending = send(*unknown, get("/", "Connection: close\r\n"));
+    co_await sending;
+    auto answering = answer(*unknown);
+    EXPECT_EQ(co_await answering, "200 close nobody");
+    std::array<char, 1> byte{};
+    auto reading = unknown->read_some(byte, soon());
+    EXPECT_EQ(co_await reading, 0U) << "the end is a clean one";
+  }());
+}
+
+TEST_F(HttpsServerTest, ALeavingClientIsNoticedThroughTlsToo) {
+  serve(secure());
+  run([&]() -> Task<void> {
+    auto connecting = tls_client(std::nullopt);
+    auto stream = co_await connecting;
+    auto sending = send(*stream, get("/leave"));
+    co_await sending;
+    auto starting = started->wait();
+    co_await starting;
+    stream.reset();
+    while (!sent) {
+      auto pause = loop.sleep(milliseconds(1));
+      co_await pause;
+    }
+    EXPECT_EQ(told, 1);
+  }());
+}
+
+TEST_F(HttpsServerTest, PlainTextAndSilenceAreClosedAndCountAsConnections) {
+  HttpServerOptions options = secure();
+  options.handshake_timeout = milliseconds(100);
+  options.max_connections = 1;
+  serve(options);
+  run([&]() -> Task<void> {
+    auto connecting = client();
+    const auto silent = co_await connecting;
+    auto reading = read_all(*silent);
+    EXPECT_EQ(co_await reading, "") << "closed without a word after the handshake's time";
+    auto connecting_plain = client();
+    const auto plain = co_await connecting_plain;
+    auto sending = send(*plain, get("/"));
+    co_await sending;
+    auto reading_plain = read_all(*plain);
+    const std::string alert = co_await reading_plain;
+    EXPECT_EQ(alert.find("HTTP/"), std::string::npos) << "no answer in plain text";
+    EXPECT_EQ(handled, 0);
+    auto connecting_first = client();
+    const auto first = co_await connecting_first;
+    auto connecting_second = client();
+    const auto second = co_await connecting_second;
+    auto reading_second = read_all(*second);
+    const Monotonic before = Loop::now();
+    EXPECT_EQ(co_await reading_second, "");
+    EXPECT_LT(Loop::now() - before, options.handshake_timeout) << "refused at once";
+  }());
+}
+
+TEST_F(HttpsServerTest, DrainEndsHandshakesAndIdleConnections) {
+  serve(secure());
+  run([&]() -> Task<void> {
+    auto connecting = tls_client(std::nullopt);
+    const auto idle = co_await connecting;
+    auto sending = send(*idle, get("/warm"));
+    co_await sending;
+    auto answering = answer(*idle);
+    EXPECT_EQ(co_await answering, "200 keep-alive GET /warm ");
+    auto connecting_half = client();
+    const auto half = co_await connecting_half;
+    auto draining = server->drain(soon());
+    co_await draining;
+    std::array<char, 1> byte{};
+    auto reading = idle->read_some(byte, soon());
+    EXPECT_EQ(co_await reading, 0U) << "the end is a clean one";
+    auto reading_half = half->read_some(byte, soon());
+    const auto got = co_await reading_half;
+    EXPECT_TRUE(!got || *got == 0);
   }());
 }
 

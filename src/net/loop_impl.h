@@ -36,6 +36,8 @@ struct RootLink {
   }
 };
 
+class ResolverPool;
+
 class Loop::Impl {
  public:
   Impl();
@@ -74,6 +76,7 @@ class Loop::Impl {
   std::unordered_map<TimerId, Monotonic> timer_times;
   TimerId next_timer = 1;
   std::vector<std::unique_ptr<Signal>> signals;
+  std::shared_ptr<ResolverPool> resolver;  // made when a name is first resolved
 
  private:
   void arm();

@@ -63,6 +63,11 @@ class DescriptorStream final : public Stream {
     }
   }
   void close() override { descriptor_->close(); }
+  bool is_quiet() override {
+    if (!is_socket_ || !descriptor_->open()) return false;
+    char unread = 0;
+    return ::recv(descriptor_->fd(), &unread, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && would_block(errno);
+  }
   void set_write_end() { write_end_ = true; }
 
  private:

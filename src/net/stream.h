@@ -34,6 +34,9 @@ class Stream {
   // Ends our side for writing; reading goes on.
   virtual void shutdown_write() = 0;
   virtual void close() = 0;
+  // Whether a socket between two messages is still good: its peer has neither ended nor sent
+  // anything that is unread. Does not wait; false where that cannot be told.
+  [[nodiscard]] virtual bool is_quiet() { return false; }
 };
 
 // Takes over a descriptor (socket, pipe or terminal) and makes it non-blocking.
@@ -51,6 +54,7 @@ struct Address {
   [[nodiscard]] static Result<Address> parse(std::string_view text);
   [[nodiscard]] std::string to_string() const;
   [[nodiscard]] bool is_loopback() const;  // Unix sockets count
+  bool operator==(const Address&) const = default;
 };
 
 class Listener {

@@ -79,7 +79,7 @@ Result<void> count_one(Store& store, const Reservation::Count& count) {
     used = *stored;
   }
   if (used >= count.limit) {
-    return fail(Code::max_calls, std::string(info(Code::max_calls).text), count.key);
+    return fail(count.refusal, std::string(info(count.refusal).text), count.key);
   }
   return put(store, count.key, before, std::to_string(used + 1));
 }
@@ -105,8 +105,8 @@ Result<void> reserve(Store& store, const Reservation& reservation) {
     return {};
   }));
   if (expired) {
-    return fail(Code::session_expired, std::string(info(Code::session_expired).text),
-                reservation.session_key);
+    const Code refusal = reservation.session_refusal;
+    return fail(refusal, std::string(info(refusal).text), reservation.session_key);
   }
   return {};
 }

@@ -241,6 +241,29 @@ TEST_P(EachStore, TakesAllCountersOrNone) {
   EXPECT_EQ(value_of(*store_, "wide"), "1") << "the refused call was half counted";
 }
 
+TEST_P(EachStore, EachCountRefusesWithItsOwnReason) {
+  Reservation both = calls("constraint", 10);
+  both.counts.push_back({.key = "budget", .limit = 1, .refusal = Code::budget_calls});
+  EXPECT_EQ(outcome(reserve(*store_, both)), "ok");
+  const auto refused = reserve(*store_, both);
+  EXPECT_EQ(outcome(refused), "budget_calls");
+  EXPECT_EQ(refused.error().where, "budget");
+  EXPECT_EQ(value_of(*store_, "constraint"), "1") << "the refused call was half counted";
+  both.counts[0].limit = 1;
+  EXPECT_EQ(outcome(reserve(*store_, both)), "max_calls") << "the first in order speaks";
+}
+
+TEST_P(EachStore, AnOldSessionRefusesWithTheReasonOfItsLimit) {
+  Reservation reservation = session(1000, 60);
+  reservation.session_refusal = Code::budget_time;
+  EXPECT_EQ(outcome(reserve(*store_, reservation)), "ok");
+  reservation.now = 1060;
+  reservation.counts.push_back({.key = "k", .limit = 0, .refusal = Code::budget_calls});
+  const auto refused = reserve(*store_, reservation);
+  EXPECT_EQ(outcome(refused), "budget_time") << "the age is judged before the counts";
+  EXPECT_EQ(refused.error().where, "session");
+}
+
 TEST_P(EachStore, TheSameKeyTwiceCountsTwice) {
   Reservation twice = calls("k", 3);
   twice.counts.push_back({.key = "k", .limit = 3});

@@ -52,17 +52,20 @@ struct Reservation {
   struct Count {
     std::string key;
     std::uint64_t limit = 0;
+    Code refusal = Code::max_calls;  // the error where the limit is reached
   };
   std::vector<Count> counts;  // each goes up by one and must stay within its limit
   std::string session_key;    // marks when the session was seen; empty: no session, no TTL
   std::int64_t now = 0;       // Unix seconds
   std::optional<std::int64_t>
       session_ttl;  // seconds since the session was first seen; needs session_key
+  Code session_refusal = Code::session_expired;  // the error where it is that old
 };
 
-// Takes a reservation. Errors: max_calls (where = the counter's key), session_expired (where = the
-// session's key), state_unavailable, internal (a TTL without a session); on any of them nothing was
-// counted. A session's age never shrinks, whatever the clock does: it is the latest time it was
+// Takes a reservation: the session's age first, then the counts in their order. Errors: the
+// `refusal` of the first count that is at its limit (where = its key), `session_refusal` (where =
+// the session's key), state_unavailable, internal (a TTL without a session); on any of them nothing
+// was counted. A session's age never shrinks, whatever the clock does: it is the latest time it was
 // seen less the earliest.
 [[nodiscard]] Result<void> reserve(Store& store, const Reservation& reservation);
 

@@ -21,7 +21,13 @@ const policy = policyDirectory({
     filesystem: { command: filesystem(files), vertical: "insurance" },
     echo: { command: stub("echo-server.mjs"), vertical: "shared" },
   },
-  roles: { ...anyTool, reader: { scope: ["tools:list"], toolsInScope: ["*/*"], verticals: ["lending"] } },
+  roles: {
+    ...anyTool, reader: { scope: ["tools:list"], toolsInScope: ["*/*"], verticals: ["lending"] },
+    librarian: {
+      scope: ["resources:list", "resources:read", "resources:subscribe", "prompts:list", "prompts:get", "completion"],
+      resourcesInScope: ["*/demo://resource/**"], promptsInScope: ["*/*"], verticals: ["lending"],
+    },
+  },
 });
 let gateway = await start(policy);
 
@@ -43,11 +49,22 @@ function assertDenied(answer, reason, at) {
   return decision;
 }
 
+// Methods, and the scope that each needs.
+const scoped = [
+  ["resources/list", {}, "resources:list"], ["resources/templates/list", {}, "resources:list"],
+  ["resources/read", { uri: "demo://resource/1" }, "resources:read"], ["resources/subscribe", { uri: "demo://resource/1" }, "resources:subscribe"],
+  ["resources/unsubscribe", { uri: "demo://resource/1" }, "resources:subscribe"], ["prompts/list", {}, "prompts:list"],
+  ["prompts/get", { name: "simple-prompt" }, "prompts:get"],
+  ["completion/complete", { ref: { type: "ref/prompt", name: "completable-prompt" }, argument: { name: "department", value: "E" } }, "completion"],
+];
+
 test("methods that are not passed on are refused and recorded", async () => {
   const client = await open("everything", atr());
   const methods = [
-    "resources/list", "resources/read", "resources/subscribe", "resources/templates/list", "prompts/list", "prompts/get",
-    "completion/complete", "logging/setLevel", "tasks/list", "tools/uninstall", "Tools/call",
+    "tools/uninstall", "Tools/call", "tools/call ", "tools", "resources/write", "resources/delete", "prompts/add", "logging/getLevel",
+    "server/discover", "tasks/create", "notifications/initialized", "notifications/cancelled",
+    // What only servers may ask.
+    "sampling/createMessage", "roots/list", "elicitation/create",
   ];
   for (const method of methods) {
     const answer = await client.rpc(method, {});
@@ -62,8 +79,50 @@ test("methods that are not passed on are refused and recorded", async () => {
 test("the same through stdio", async () => {
   const client = new StdioClient([zwinger, "wrap", "--grant", grantFile(), "--", ...stub("echo-server.mjs")], environment(folder("home")));
   await client.initialize();
-  const refused = await client.rpc("resources/list", {});
-  assert.deepEqual([refused.error.code, refused.error.data.reason], [-32601, "method_not_supported"]);
+  for (const method of ["tools/uninstall", "resources/write", "sampling/createMessage"]) {
+    const refused = await client.rpc(method, {});
+    assert.deepEqual([refused.error.code, refused.error.data.reason], [-32601, "method_not_supported"]);
+  }
+  // The grant has the scopes of tools only.
+  for (const [method, params] of scoped) {
+    const refused = await client.rpc(method, params);
+    assert.deepEqual([refused.error?.code, refused.error?.data.reason], [-32001, "scope_missing"], method);
+  }
+  await client.close();
+});
+
+test("methods whose scope the grant lacks are 403, and reach no server", async () => {
+  const client = await open("everything", atr());
+  for (const [method, params, scope] of scoped) {
+    const answer = await client.send(client.request(method, params));
+    assert.deepEqual([answer.status, reasonOf(answer)], [403, "scope_missing"], method);
+    assert.ok(answer.headers.get("www-authenticate").includes(`scope="${scope}"`), answer.headers.get("www-authenticate"));
+    const { decision, outcome } = leavesOf(policy, answer.headers.get("zwinger-call-id"));
+    assert.deepEqual([decision.method, decision.verdict, decision.reason, outcome.status], [method, "deny", "scope_missing", "denied"]);
+    assert.equal(decision.forward_sha256, undefined, "nothing was forwarded");
+  }
+  await client.close();
+});
+
+test("resources and prompts outside the grant", async () => {
+  const client = await open("everything", atr({
+    role: "librarian",
+    scope: ["resources:list", "resources:read", "resources:subscribe", "prompts:list", "prompts:get", "completion"],
+    resourcesInScope: { everything: ["demo://resource/static/document/features.md"] }, promptsInScope: { everything: ["simple-*"] },
+  }));
+  const other = "demo://resource/static/document/startup.md";
+  for (const [method, params, reason] of [
+    ["resources/read", { uri: other }, "resource_not_in_scope"], ["resources/subscribe", { uri: other }, "resource_not_in_scope"],
+    ["resources/read", { uri: `${other}/../features.md` }, "resource_not_in_scope"],
+    ["prompts/get", { name: "args-prompt", arguments: { city: "x" } }, "prompt_not_in_scope"],
+    ["completion/complete", { ref: { type: "ref/prompt", name: "completable-prompt" }, argument: { name: "department", value: "" } }, "prompt_not_in_scope"],
+    ["tasks/get", { taskId: "1" }, "task_unknown"], ["tasks/cancel", { taskId: "1" }, "task_unknown"], ["tasks/result", { taskId: "1" }, "task_unknown"],
+  ]) assertDenied(await client.rpc(method, params), reason);
+  const uris = (await client.rpc("resources/list")).result.resources.map(({ uri }) => uri);
+  assert.deepEqual(uris, ["demo://resource/static/document/features.md"]);
+  assert.deepEqual((await client.rpc("prompts/list")).result.prompts.map(({ name }) => name), ["simple-prompt"]);
+  assert.ok((await client.rpc("resources/read", { uri: uris[0] })).result.contents[0].text);
+  assert.ok((await client.rpc("prompts/get", { name: "simple-prompt" })).result);
   await client.close();
 });
 
@@ -214,12 +273,18 @@ test("a grant that cannot be checked, or is malformed, allows nothing", async ()
   const { key, header, claims } = developmentIssuer(policy);
   const cases = [
     [claims(undefined), "grant_missing"],
-    [claims(atr({ budget: { maxCalls: 40 } })), "grant_unsupported"],
+    [claims(atr({ budget: { maxUsd: 40 } })), "grant_unsupported"],
+    [claims(atr({ budget: { maxTokens: 4000, maxCalls: 4 } })), "grant_unsupported"],
+    [claims(atr({ budget: { maxCalls: 0 } })), "budget_calls"],
+    [claims(atr({ budget: { maxCalls: -1 } })), "grant_invalid"],
     [claims(atr({ color: "red" })), "grant_unsupported"],
     [claims(atr({ toolsInScope: "echo/*" })), "grant_invalid"],
     [claims(atr({ scope: ["tools:everything"] })), "grant_invalid"],
     [{ ...claims(atr()), cnf: { jkt: "x" } }, "grant_unsupported"],
-    [{ ...claims(atr()), act: { sub: "other" } }, "grant_unsupported"],
+    [{ ...claims(atr()), act: { sub: "other", color: "red" } }, "grant_unsupported"],
+    [{ ...claims(atr()), act: "other" }, "grant_invalid"],
+    [{ ...claims(atr()), act: { sub: "other", atr: atr({ toolsInScope: ["everything/*"] }) } }, "tool_not_in_scope"],
+    [{ ...claims(atr()), act: { sub: "other", atr: atr({ budget: { maxUsd: 1 } }) } }, "grant_unsupported"],
     [claims(atr({ role: "root" })), "role_unknown"],
     [claims(atr({ role: undefined })), "role_unknown"],
   ];

@@ -13,6 +13,9 @@ const problems = (atr) => (validate(atr) ? [] : validate.errors.map(({ instanceP
 
 // Malformed in a way that this schema does not say; the compiler alone refuses them.
 const beyondSchema = new Set([
+  "a-child-of-another-tenant-is-invalid",         // the parent stands elsewhere, in act
+  "a-child-without-its-parents-tenant-is-invalid",
+  "a-grandparent-of-another-tenant-is-invalid",
   "a-bound-that-is-not-exact-is-invalid",         // the spelling of a number
   "a-fractional-session-lifetime-is-invalid",     // 36e2 is an integer to JSON Schema
   "a-host-that-is-a-short-ipv4-address-is-invalid",

@@ -33,9 +33,9 @@ const wrapped = (id, grant = grantFor(id)) =>
 
 // Both clients and both ways, with one face: initialize() gives the result, rpc(method, params) the result.
 async function wireFace(client) {
-  const initialized = await client.initialize();
+  const { result } = await client.initialize();
   return {
-    capabilities: initialized.result.capabilities, server: initialized.result.serverInfo,
+    initialized: result, capabilities: result.capabilities, server: result.serverInfo, instructions: result.instructions,
     ping: async () => (await client.rpc("ping")).result,
     list: async () => {
       const answer = await client.rpc("tools/list");
@@ -51,7 +51,7 @@ async function wireFace(client) {
 
 function sdkFace(client) {
   return {
-    capabilities: client.getServerCapabilities(), server: client.getServerVersion(),
+    capabilities: client.getServerCapabilities(), server: client.getServerVersion(), instructions: client.getInstructions(),
     ping: () => client.ping(),
     list: async () => ({ tools: (await client.listTools()).tools }),
     call: async (name, args) => ({ result: await client.callTool({ name, arguments: args }) }),
@@ -70,7 +70,10 @@ const ways = {
 const direct = {};
 for (const [id, { command, allowed, tool, args }] of Object.entries(servers)) {
   const client = await wireFace(new StdioClient(command, environment(home)));
-  direct[id] = { server: client.server, tools: (await client.list()).tools, call: (await client.call(tool, args)).result };
+  const { initialized, capabilities, server, instructions } = client;
+  direct[id] = {
+    initialized, capabilities, server, instructions, tools: (await client.list()).tools, call: (await client.call(tool, args)).result,
+  };
   await client.close();
   assert.ok(direct[id].tools.length > allowed.length, "the server has tools that the grant hides");
 }
@@ -80,8 +83,8 @@ for (const [id, { allowed, tool, args }] of Object.entries(servers)) {
   for (const [way, connect] of Object.entries(ways)) {
     test(`${way} against ${id}`, async () => {
       const client = await connect(id);
-      assert.deepEqual(client.capabilities, { tools: {} }, "tools are the only capability");
-      assert.equal(client.server.name, expected.server.name);
+      for (const part of ["capabilities", "server", "instructions"]) assert.deepEqual(client[part], expected[part], part);
+      if (client.initialized) assert.deepEqual(client.initialized, expected.initialized);
       assert.deepEqual(await client.ping(), {});
 
       const list = await client.list();
@@ -187,25 +190,34 @@ test("the SDK's abort signal cancels through HTTP", async () => {
   await client.close();
 });
 
-test("GET and DELETE answer 405", async () => {
+test("GET and DELETE need a session", async () => {
   const token = mint(policy, grantFor("everything"));
-  for (const method of ["GET", "DELETE"]) {
+  for (const [method, session, status, reason] of [
+    ["GET", "", 405, "http_method"], ["DELETE", "", 400, "session_unknown"],
+    ["GET", "Mcp-Session-Id: 0123456789abcdef0123456789abcdef\r\n", 404, "session_unknown"],
+    ["DELETE", "Mcp-Session-Id: 0123456789abcdef0123456789abcdef\r\n", 404, "session_unknown"],
+  ]) {
     const connection = await HttpConnection.open(gateway.url("everything"));
-    connection.write(`${method} /mcp/everything HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+    connection.write(`${method} /mcp/everything HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n${session}Authorization: Bearer ${token}\r\n\r\n`);
     const answer = await connection.response();
-    assert.equal(answer.status, 405);
-    assert.match(answer.headers.get("allow"), /POST/);
-    assert.equal(reasonOf(answer), "http_method");
+    assert.deepEqual([answer.status, reasonOf(answer)], [status, reason], method);
+    if (status === 405) assert.match(answer.headers.get("allow"), /POST/);
     connection.close();
   }
 });
 
-test("/mcp alone is refused where there are several upstreams", async () => {
-  const url = new URL("/mcp", gateway.url("everything")).href;
-  const client = await HttpClient.open(url, mint(policy, grantFor("everything")));
-  const answer = await client.send(client.request("ping"));
-  assert.equal(answer.status, 404);
-  assert.equal(reasonOf(answer), "upstream_unknown");
+test("/mcp is all upstreams as one, cut down to the grant", async () => {
+  const toolsInScope = Object.entries(servers).flatMap(([id, { allowed }]) => allowed.map((tool) => `${id}/${tool}`));
+  const client = await HttpClient.open(new URL("/mcp", gateway.url("everything")).href, mint(policy, atr({ toolsInScope })));
+  const { tools } = (await client.rpc("tools/list")).result;
+  const expected = Object.entries(servers).flatMap(([id, { allowed }]) =>
+    direct[id].tools.filter(({ name }) => allowed.includes(name)).map((tool) => ({ ...tool, name: `${id}__${tool.name}` })));
+  assert.deepEqual(tools, expected);
+  for (const [id, { tool, args }] of Object.entries(servers)) {
+    assert.deepEqual((await client.call(`${id}__${tool}`, args)).result, direct[id].call);
+  }
+  const refused = await client.call("everything__get-env", {});
+  assert.equal(refused.error.data.reason, "tool_not_in_scope");
   await client.close();
 });
 

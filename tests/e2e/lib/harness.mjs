@@ -165,7 +165,7 @@ export const anyTool = {
 export function policyDirectory({ upstreams, roles = anyTool, ...rest }) {
   const directory = folder("policy");
   const marked = Object.fromEntries(Object.entries(upstreams).map(([id, upstream]) =>
-    [id, { vertical: "lending", ...upstream, env: { [markName]: markValue, ...upstream.env } }]));
+    [id, { vertical: "lending", ...upstream, ...(upstream.url ? {} : { env: { [markName]: markValue, ...upstream.env } }) }]));
   const document = {
     mode: "development", stateDir: "state", listeners: [{ address: "127.0.0.1:0" }], issuers: [issuer],
     upstreams: marked, roles, ...rest,
