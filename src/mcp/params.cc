@@ -160,24 +160,23 @@ struct Row {
   Method method;
   Reader read;
   bool may_lack_params;
-  Names members;  // beside _meta
+  Names members;  // beside _meta and task
 };
 
 constexpr std::array<std::string_view, 3> kInitialize = {"protocolVersion", "capabilities",
                                                          "clientInfo"};
 constexpr std::array<std::string_view, 1> kCursor = {"cursor"};
-constexpr std::array<std::string_view, 3> kCall = {"name", "arguments", "task"};
+constexpr std::array<std::string_view, 2> kCall = {"name", "arguments"};
 constexpr std::array<std::string_view, 1> kUri = {"uri"};
 constexpr std::array<std::string_view, 2> kPrompt = {"name", "arguments"};
 constexpr std::array<std::string_view, 3> kCompletion = {"ref", "argument", "context"};
 constexpr std::array<std::string_view, 1> kLevel = {"level"};
 constexpr std::array<std::string_view, 1> kTask = {"taskId"};
-constexpr std::array<std::string_view, 11> kSampling = {
-    "messages",    "modelPreferences", "systemPrompt",  "includeContext",
-    "temperature", "maxTokens",        "stopSequences", "metadata",
-    "tools",       "toolChoice",       "task"};
-constexpr std::array<std::string_view, 6> kElicitation = {
-    "mode", "message", "requestedSchema", "url", "elicitationId", "task"};
+constexpr std::array<std::string_view, 10> kSampling = {
+    "messages",  "modelPreferences", "systemPrompt", "includeContext", "temperature",
+    "maxTokens", "stopSequences",    "metadata",     "tools",          "toolChoice"};
+constexpr std::array<std::string_view, 5> kElicitation = {"mode", "message", "requestedSchema",
+                                                          "url", "elicitationId"};
 
 constexpr std::array kRows = {
     Row{Method::initialize, read_initialize, false, kInitialize},
@@ -213,14 +212,16 @@ Result<RequestParams> read_request_params(Method method, const std::optional<jso
   }
   if (!params->is_object()) return wrong("params must be an object", "params");
   for (const json::Value each : params->children()) {
-    if (each.name() != "_meta" &&
-        std::ranges::find(row.members, each.name()) == row.members.end()) {
+    // Clients ask for a task with any method, and expect to be told where none is made.
+    const bool anywhere = each.name() == "_meta" || each.name() == "task";
+    if (!anywhere && std::ranges::find(row.members, each.name()) == row.members.end()) {
       // The name is the sender's, so it is not repeated in records.
-      return wrong("params has a member that this gateway does not pass on", "params");
+      return wrong("params has a member that MCP does not define for this method", "params");
     }
   }
   out.params = params;
   ZWINGER_CHECK_OK(read_meta(out, *params));
+  ZWINGER_CHECK_OK(member(*params, "task", json::Kind::object));
   ZWINGER_CHECK_OK(row.read(out, *params));
   return out;
 }
