@@ -166,6 +166,9 @@ int run(const Arguments& arguments, Context& context) {
   if (!policy) return refuse(context, arguments, policy.error());
   const Result<std::vector<identity::Issuer>> issuers = gateway::load_issuers(*policy);
   if (!issuers) return refuse(context, arguments, {issuers.error()});
+  if (const std::vector<Error> files = gateway::check_files(*policy); !files.empty()) {
+    return refuse(context, arguments, files);
+  }
   context.out << (arguments.json ? as_json(*policy, *issuers) + "\n"
                                  : printable(as_text(*policy, *issuers)));
   return kOk;

@@ -45,6 +45,9 @@ class Supervisor {
 
   int run() {
     loop_.on_signal(SIGTERM, [this] { stop(); });
+    loop_.on_signal(SIGHUP, [this] {  // the gateway reads its policy again
+      if (process_) (void)::kill(process_->pid(), SIGHUP);
+    });
     loop_.on_signal(SIGINT, [this] { stop(); });
     start();
     if (!finished_) loop_.run();

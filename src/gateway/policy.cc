@@ -12,6 +12,7 @@
 #include "crypto/hash.h"
 #include "gateway/config_table.h"
 #include "json/yaml.h"
+#include "net/tls.h"
 #include "text/ascii.h"
 #include "text/glob.h"
 #include "text/url.h"
@@ -891,6 +892,39 @@ std::optional<std::string_view> Policy::vertical_of(std::string_view upstream) c
 
 std::expected<Policy, std::vector<Error>> load_policy(const fs::path& directory, KeySets key_sets) {
   return Loader(directory, key_sets).load();
+}
+
+std::vector<Error> check_files(const Policy& policy) {
+  std::vector<Error> errors;
+  const auto keep = [&errors](const auto& result) {
+    if (!result) errors.push_back(result.error());
+  };
+  const auto check_tls = [&keep](const std::optional<TlsListenerConfig>& tls) {
+    if (!tls) return;
+    keep(net::TlsServerContext::make(
+        {.certificate = tls->certificate,
+         .key = tls->key,
+         .client_ca = tls->client_ca,
+         .require_client_certificate = tls->require_client_certificate}));
+  };
+  for (const ListenerConfig& listener : policy.listeners) check_tls(listener.tls);
+  if (policy.admin) {
+    check_tls(policy.admin->tls);
+    if (policy.admin->token_file) keep(read_private_file(*policy.admin->token_file, kMaxFileBytes));
+  }
+  for (const auto& [id, upstream] : policy.upstreams) {
+    for (const auto& [name, file] : upstream.secret_headers) {
+      keep(read_private_file(file, kMaxFileBytes));
+    }
+    if (!upstream.endpoint.tls) continue;
+    keep(net::TlsClientContext::make({.ca = upstream.tls_ca,
+                                      .certificate = upstream.tls_certificate,
+                                      .key = upstream.tls_key,
+                                      .server_name = upstream.tls_server_name.empty()
+                                                         ? upstream.endpoint.host
+                                                         : upstream.tls_server_name}));
+  }
+  return errors;
 }
 
 Result<std::vector<identity::Issuer>> load_issuers(const Policy& policy) {

@@ -153,6 +153,11 @@ enum class KeySets { required, not_needed };
 [[nodiscard]] std::expected<Policy, std::vector<Error>> load_policy(
     const std::filesystem::path& directory, KeySets key_sets = KeySets::required);
 
+// What a gateway would read at start besides the policy: certificates, keys, authorities, secrets.
+// Empty when all of it is fit for use. Errors: tls_config, grant_file, policy_value with where = the
+// file.
+[[nodiscard]] std::vector<Error> check_files(const Policy& policy);
+
 // Decodes the key sets as they were read by load_policy. Errors: jwks_invalid, json_* with where =
 // the file.
 [[nodiscard]] Result<std::vector<identity::Issuer>> load_issuers(const Policy& policy);

@@ -189,7 +189,7 @@ const features = {
     const { tasks } = await client.experimental.tasks.listTasks();
     return {
       kinds: ["working", "input_required", "completed"].filter((state) => states.includes(state)), last, listed: tasks.map(({ status }) => status),
-      asked: seen.questions.at(-1), missing: (await failureOf(client.experimental.tasks.getTask("no-such-task"))).error?.code,  // the gateway has its own words
+      asked: seen.questions.at(-1), missing: (await failureOf(client.experimental.tasks.getTask("no-such-task"))).code,  // the gateway has its own words
     };
   },
 };
