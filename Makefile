@@ -59,20 +59,21 @@ fuzz: build/fuzz/build.ninja ## run every fuzzer for FUZZ_SECONDS (60) from its 
 	@ninja -C build/fuzz -j$(JOBS) --quiet
 	@tools/fuzz.sh $(FUZZ_SECONDS)
 
-# nginx is for this target alone, so tools/bootstrap.sh does not install it.
 .PHONY: bench
 bench: build/release/build.ninja ## measure the gateway beside nginx; QUICK=1 for 20 s, BENCH= for other options
-	@[ -x /usr/sbin/nginx ] || if [ "$$(id -u)" = 0 ]; then \
-	  echo "bench: installing nginx-light" && apt-get -qq update </dev/null && \
-	  DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends nginx-light </dev/null >/dev/null; \
-	else echo "bench: nginx is missing. As root: apt-get install -y --no-install-recommends nginx-light" >&2; exit 2; fi
 	@ninja -C build/release -j$(JOBS) --quiet zwinger zwinger_bench_gateway canned_upstream load commit
 	@exec $(NODE) bench/gateway/run.mjs $(if $(QUICK),--quick) $(BENCH)
 
+# The trees of fuzz and tsan have a zwinger of their own, so their whole ctest runs the end-to-end tests against it. The
+# hundred kills of the crash test are for the release, where they are fast.
 .PHONY: soak
-soak: ## run the full counts: every test, asan, tsan, and each fuzzer for ten minutes
-	@$(MAKE) test asan tsan ZWINGER_SOAK=10
-	@$(MAKE) fuzz FUZZ_SECONDS=600
+soak: build/fuzz/build.ninja build/tsan/build.ninja ## run the full counts: every test, all with sanitizers too, 30 minutes a fuzzer
+	@$(MAKE) test ZWINGER_SOAK=10
+	@for preset in fuzz tsan; do \
+	  ninja -C build/$$preset -j$(JOBS) --quiet && \
+	  ZWINGER_SOAK=10 ZWINGER_CRASH_KILLS=10 $(CTEST) --test-dir build/$$preset -LE rules </dev/null || exit 1; \
+	done
+	@$(MAKE) fuzz FUZZ_SECONDS=1800
 
 .PHONY: fresh
 fresh: ## prove make run and make test on a minimal Debian 12 made for it (as root)

@@ -28,7 +28,9 @@ packages=(
   llvm-19 # llvm-ar, llvm-ranlib, llvm-symbolizer
   make
   mandoc # a test has it look at the manual pages
+  nginx-light # a neighbour for the tests of smuggling, and for bench/
   ninja-build
+  openssl # the program: a test of TLS makes certificates with it
   pkg-config
   procps # a test lists the processes that are left
   strace # a test watches fdatasync come before the answer

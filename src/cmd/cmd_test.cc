@@ -957,7 +957,7 @@ TEST_F(LedgerShowTest, NoRecordIsAnError) {
 
 // After a change: zwinger reference NAME > docs/reference/NAME
 TEST_F(CmdTest, CommittedReferencesAreUpToDate) {
-  for (const char* name : {"codes.md", "policy.md", "policy.schema.json"}) {
+  for (const char* name : {"codes.md", "metrics.md", "policy.md", "policy.schema.json"}) {
     const Outcome made = run({"reference", name});
     EXPECT_EQ(made.code, kOk);
     EXPECT_EQ(made.out, read(fs::path(ZWINGER_SOURCE_DIR) / "docs/reference" / name)) << name;

@@ -7,6 +7,7 @@
 
 #include "cmd/command.h"
 #include "cmd/pretty.h"
+#include "gateway/meters.h"
 #include "json/json.h"
 #include "json/writer.h"
 
@@ -68,6 +69,8 @@ int print_reference(const std::string& name, Context& context) {
     context.out << codes_markdown();
   } else if (name == "policy.md") {
     context.out << gateway::policy_reference();
+  } else if (name == "metrics.md") {
+    context.out << gateway::metrics_reference();
   } else {
     const Result<json::Document> schema = json::Document::parse(gateway::policy_schema());
     if (!schema) return report(context, schema.error(), kUsage);
@@ -108,7 +111,8 @@ Command reference_command() {
           .example = "zwinger reference policy.md > docs/reference/policy.md",
           .declare = [](Options& options) -> Run {
             auto name = std::make_shared<std::string>();
-            options.choice("name", *name, {"codes.md", "policy.md", "policy.schema.json"},
+            options.choice("name", *name,
+                           {"codes.md", "metrics.md", "policy.md", "policy.schema.json"},
                            "Which file");
             return [name](Context& context) {
               if (name->empty()) return usage_error(context, "name a file of docs/reference/");

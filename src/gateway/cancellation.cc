@@ -34,6 +34,23 @@ InFlight::Entry::~Entry() {
   table_.requests_.erase(place_);
 }
 
+bool InFlight::admit(const std::string& owner) {
+  const std::lock_guard lock(mutex_);
+  if (running_of_all_ >= kMost) return false;
+  std::size_t& of_one = running_[owner];
+  if (of_one >= kMostOfOne) return false;
+  ++of_one;
+  ++running_of_all_;
+  return true;
+}
+
+void InFlight::leave(const std::string& owner) {
+  const std::lock_guard lock(mutex_);
+  const auto of_one = running_.find(owner);
+  if (--of_one->second == 0) running_.erase(of_one);
+  --running_of_all_;
+}
+
 bool InFlight::contains(const std::string& key) const {
   const std::lock_guard lock(mutex_);
   return requests_.contains(key);

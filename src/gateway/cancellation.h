@@ -50,6 +50,14 @@ class InFlight {
     std::multimap<std::string, std::shared_ptr<Cancellation>>::iterator place_;
   };
 
+  // How many requests of one principal's session, and of all, may run at a time over HTTP: they go
+  // on without their connections, so connections do not bound them.
+  static constexpr std::size_t kMostOfOne = 1024;
+  static constexpr std::size_t kMost = 8192;
+  // Counts a request that begins; false where there are too many. Each one admitted leaves.
+  [[nodiscard]] bool admit(const std::string& owner);
+  void leave(const std::string& owner);
+
   [[nodiscard]] bool contains(const std::string& key) const;
   // Whether exactly one request had this key, which is now cancelled.
   bool cancel(const std::string& key, const Cancellation::Write& write);
@@ -57,6 +65,8 @@ class InFlight {
  private:
   mutable std::mutex mutex_;
   std::multimap<std::string, std::shared_ptr<Cancellation>> requests_;
+  std::map<std::string, std::size_t> running_;  // by owner
+  std::size_t running_of_all_ = 0;
 };
 
 }  // namespace zwinger::gateway

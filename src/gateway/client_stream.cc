@@ -49,8 +49,7 @@ void ClientStream::forget() {
     return bytes_ > kKeptBytes || events_.size() > kKeptEvents ||
            (store_ != nullptr && store_->used.load(std::memory_order_relaxed) > store_->limit);
   };
-  // The newest one stays: it may be an answer.
-  while (reader_ == 0 && events_.size() > 1 && far_too_much()) forget_front();
+  while (reader_ == 0 && !events_.empty() && far_too_much()) forget_front();
 }
 
 void ClientStream::append(std::string message) {
@@ -90,6 +89,11 @@ void ClientStream::finish(FinalAnswer answer) {
   answer_ = std::move(answer);
   wake(reader_signal_);
   wake_producers();
+}
+
+bool ClientStream::lags() const {
+  const std::lock_guard lock(mutex_);
+  return undelivered_ > kHighWater;
 }
 
 bool ClientStream::finished() const {

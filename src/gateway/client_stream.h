@@ -47,12 +47,15 @@ class ClientStream {
   static constexpr std::size_t kHighWater = std::size_t{256} << 10U;  // a producer waits above it
 
   // `number` names the stream within its session; `store` null: nothing is kept once delivered.
-  ClientStream(std::uint64_t number, EventStore* store) : number_(number), store_(store) {}
+  // `takes_events`: what belongs to no request may be told here.
+  ClientStream(std::uint64_t number, std::shared_ptr<EventStore> store, bool takes_events = true)
+      : number_(number), takes_events_(takes_events), store_(std::move(store)) {}
   ~ClientStream();
   ClientStream(const ClientStream&) = delete;
   ClientStream& operator=(const ClientStream&) = delete;
 
   [[nodiscard]] std::uint64_t number() const { return number_; }
+  [[nodiscard]] bool takes_events() const { return takes_events_; }
 
   // --- producer ---
 
@@ -67,6 +70,8 @@ class ClientStream {
   void finish(FinalAnswer answer);
   // Waits while the reader lags behind; not at all without one.
   Task<void> room(net::Loop& loop);
+  // Whether room() would wait.
+  [[nodiscard]] bool lags() const;
   [[nodiscard]] bool finished() const;
   // Whether it is told as a stream already.
   [[nodiscard]] bool opened() const;
@@ -123,7 +128,8 @@ class ClientStream {
   void wake_producers();
 
   const std::uint64_t number_;
-  EventStore* const store_;
+  const bool takes_events_;
+  const std::shared_ptr<EventStore> store_;
   mutable std::mutex mutex_;
   std::deque<Stored> events_;
   std::size_t bytes_ = 0;        // of events_

@@ -86,6 +86,7 @@ struct Exchange {
                       .reaches_upstream = false,
                       .must_reserve = std::nullopt};
   std::shared_ptr<Connection> connection;
+  bool own_connection = false;  // only this client's session uses it
   std::int64_t upstream_request = 0;
   std::string forward;         // the bytes for the upstream; empty where we answer ourselves
   std::string forward_digest;  // SHA-256 hex of them

@@ -183,6 +183,7 @@ bool contains(const std::vector<std::string>& lines, std::string_view line) {
 
 std::vector<std::string> lines_of(const StageReport& stage) {
   std::vector<std::string> out;
+  out.reserve(stage.rules.size());
   for (const grant::Rule& rule : stage.rules) {
     out.push_back(rule.whose + (rule.whose.empty() ? "" : " ") + rule.member + ": " + rule.text +
                   (rule.verdict.allowed() ? "" : " -> " + std::string(rule.verdict.reason_name())));

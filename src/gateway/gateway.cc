@@ -230,9 +230,19 @@ class RunningGateway {
     if (auto error = needs_restart(policy_, *loaded)) return refuse_reload({*std::move(error)});
     auto generation = make_generation(*loaded, before.get());
     if (!generation) return refuse_reload({generation.error()});
+    const bool same_issuers = policy_.issuers == loaded->issuers;
     policy_ = *std::move(loaded);
     current_.set(*generation);
     retire(*before, **generation);
+    // Roles hold at once for sessions that live. Whom an issuer vouched for, and which upstreams
+    // stand behind one URL, was settled when they began: these begin anew.
+    for (const auto& session : sessions_.all()) {
+      if (!same_issuers || session->federation()) {
+        sessions_.remove(session->id());
+      } else {
+        session->adopt(*generation);
+      }
+    }
     meters_.reloads_ok.add();
     meters_.generation_at.set(static_cast<double>(environment_.clock.unix_seconds()));
     notices_->note("policy_loaded", {}, {}, "ok");
@@ -389,7 +399,7 @@ class RunningGateway {
   Task<void> sweep() {
     while (!shutting_down_) {
       co_await main_loop().sleep(kSweepPause);
-      sessions_.sweep(environment_.clock.monotonic());
+      sessions_.sweep(environment_.clock.monotonic(), environment_.clock.unix_seconds());
       meters_.sessions.set(static_cast<double>(sessions_.size()));
     }
   }

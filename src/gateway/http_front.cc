@@ -433,7 +433,11 @@ struct HttpFront::Running {
         method(request.message.method),
         id(request.message.id),
         out(std::move(stream)),
-        entry(the_front.in_flight_, std::move(key), request.cancellation) {}
+        entry(the_front.in_flight_, std::move(key), request.cancellation),
+        front(the_front) {}
+  ~Running() { front.in_flight_.leave(request.who->principal.session); }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
 
   Listening at;  // a copy: the exchange may outlive its connection
   Target target;
@@ -442,6 +446,7 @@ struct HttpFront::Running {
   std::string id;  // of the request, source text: the message itself moves on
   std::shared_ptr<ClientStream> out;
   InFlight::Entry entry;
+  HttpFront& front;
 };
 
 Task<void> HttpFront::run(HttpFront& self, std::shared_ptr<Running> running) {
@@ -468,6 +473,7 @@ FinalAnswer HttpFront::final_answer(const Running& running, Answer answer) {
   out.headers.emplace_back("Zwinger-Call-Id", running.request.call_id);
   const auto& session = running.request.session;
   const bool good = answer.verdict.allowed() && !answer.failure;
+  bool begun = false;  // this request has begun the session
   if (!answer.verdict.allowed() && answer.verdict.reason == Code::scope_missing) {
     out.status = 403;
     out.headers.emplace_back("WWW-Authenticate",
@@ -479,6 +485,7 @@ FinalAnswer HttpFront::final_answer(const Running& running, Answer answer) {
   } else if (running.method == "initialize" && session && good && answer.is_result) {
     const auto added = parts_.sessions.add(session, running.request.generation->max_sessions);
     if (added) {
+      begun = true;
       out.as_stream = answer.as_stream;
     } else {
       session->end();
@@ -490,7 +497,8 @@ FinalAnswer HttpFront::final_answer(const Running& running, Answer answer) {
       answer.message = mcp::write_denial(running.id, denial);
     }
   }
-  if (session && !session->ended()) out.headers.emplace_back("Mcp-Session-Id", session->id());
+  const bool is_theirs = session && (running.method != "initialize" || begun);
+  if (is_theirs && !session->ended()) out.headers.emplace_back("Mcp-Session-Id", session->id());
   // Who cancelled a request waits for no answer (basic/utilities/cancellation); but where nothing
   // was sent yet, HTTP needs one.
   if (answer.failure == Code::cancelled && running.out->opened()) return out;
@@ -532,6 +540,10 @@ Task<void> HttpFront::post(net::Loop& loop, const Listening& at, const net::Http
   if (!whole && message->kind != mcp::MessageKind::request) {
     whole = take_message(loop, *std::move(message), admitted, session);
   }
+  if (!whole && !in_flight_.admit(admitted.who->principal.session)) {
+    parts_.notices.note("client_refused", shown_upstream, {}, name(Code::overloaded));
+    whole = refuse(503, Code::overloaded);
+  }
   if (whole) {
     auto sending = responder.send(*std::move(whole));
     co_await sending;
@@ -539,14 +551,16 @@ Task<void> HttpFront::post(net::Loop& loop, const Listening& at, const net::Http
   }
 
   const bool events = accepts_events(request);
-  auto stream = session ? session->begin_stream() : std::make_shared<ClientStream>(0, nullptr);
+  const bool initializes = message->method == "initialize";
+  auto stream = session ? session->begin_stream(events && !initializes)
+                        : std::make_shared<ClientStream>(0, nullptr);
   const std::uint64_t reader = *stream->attach(std::nullopt);
   const std::string id = mcp::id_key(*message->document.root().find("id"));
   std::string key = in_flight_key(*admitted.who, admitted.target.name, session.get(), id);
   const std::string call_id = parts_.random.hex(16);
   const std::shared_ptr<Session> of = session;  // the exchange takes the other
   net::HttpHeaders headers = {{"Zwinger-Call-Id", call_id}};
-  if (of && message->method != "initialize") headers.emplace_back("Mcp-Session-Id", of->id());
+  if (of && !initializes) headers.emplace_back("Mcp-Session-Id", of->id());
   FrontRequest front{.loop = loop,
                      .message = *std::move(message),
                      .began = began,
@@ -672,7 +686,7 @@ Task<void> HttpFront::listen(net::Loop& loop, const net::HttpRequest& request,
   auto streaming =
       stream_events(loop, responder, stream, *reader, session, false, std::move(headers));
   co_await streaming;
-  session->use(admitted.who, admitted.generation, parts_.clock.monotonic());
+  session->touch(parts_.clock.monotonic());  // later requests may have brought another token
 }
 
 // --- what needs no answer
@@ -696,10 +710,13 @@ net::HttpResponse HttpFront::take_message(net::Loop& loop, mcp::Message message,
   if (kind == mcp::Notification::cancelled) {
     const auto params = mcp::read_cancelled_params(message.params);
     if (!params) return json_response(400, mcp::write_unreadable("null", params.error()));
-    const bool found = in_flight_.cancel(
-        in_flight_key(*admitted.who, admitted.target.name, session.get(),
-                      mcp::id_key(params->request_id)),
-        [&message](std::int64_t known_as) { return mcp::rewrite_cancelled(message, known_as); });
+    const bool found =
+        parts_.pipeline.records() &&
+        in_flight_.cancel(in_flight_key(*admitted.who, admitted.target.name, session.get(),
+                                        mcp::id_key(params->request_id)),
+                          [&message](std::int64_t known_as) {
+                            return mcp::rewrite_cancelled(message, known_as);
+                          });
     parts_.notices.note(found ? "cancelled" : "cancel_without_request", shown_upstream);
     return accepted;
   }
@@ -715,9 +732,10 @@ net::HttpResponse HttpFront::take_message(net::Loop& loop, mcp::Message message,
 namespace {
 Task<void> send_to(net::Loop& loop, Notices& notices, std::shared_ptr<Connection> connection,
                    std::string upstream, std::string method, std::string message) {
+  notices.note("client_notification", upstream, method, "ok");
   auto sending = connection->send(loop, std::move(message));
   const Result<void> sent = co_await sending;
-  notices.note("client_notification", upstream, method, sent ? "ok" : name(sent.error().code));
+  if (!sent) notices.note("notification_not_delivered", upstream, method, name(sent.error().code));
 }
 }  // namespace
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <string>
 #include <string_view>
 
 #include "base/metrics.h"
@@ -35,5 +36,8 @@ class Meters {
   metrics::Family<metrics::Histogram>& stages_;
   metrics::Family<metrics::Counter>& refusals_;
 };
+
+// docs/reference/metrics.md, made from what a Registry knows of the above.
+[[nodiscard]] std::string metrics_reference();
 
 }  // namespace zwinger::gateway

@@ -1,5 +1,7 @@
 #include "gateway/pipeline.h"
 
+#include "gateway/session.h"
+
 namespace zwinger::gateway {
 
 // A stage that finds the exchange already refused leaves it as it is. docs/life-of-an-exchange.md
@@ -27,7 +29,8 @@ Task<void> Pipeline::ask_client(net::Loop& loop, std::shared_ptr<ServerExchange>
     co_await refuse(loop, *x);
     co_return;
   }
-  x->stream->append(x->forward);
+  // The server may have cancelled it meanwhile.
+  if (x->session->waits(x->client_request)) x->stream->append(x->forward);
   const auto stream = x->stream;
   loop.spawn(await_answer(*this, loop, std::move(x)));  // ledger: no leaf, no answer to the server
   co_await stream->room(loop);

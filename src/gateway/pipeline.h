@@ -51,7 +51,7 @@ class Pipeline {
     const ledger::ArgumentKey& argument_key;
     Bounds bounds;
   };
-  explicit Pipeline(Parts parts) : parts_(std::move(parts)) {}
+  explicit Pipeline(const Parts& parts) : parts_(parts) {}
 
   // A client's request. `x` must outlive the task.
   Task<Answer> run(Exchange& x);
@@ -69,6 +69,8 @@ class Pipeline {
                                                   const identity::Authenticated* who,
                                                   const Route& route) const;
 
+  // Whether anything can be recorded. Where not, nothing passes, notifications neither.
+  [[nodiscard]] bool records() const { return parts_.ledger.healthy(); }
   [[nodiscard]] Notices& notices() const { return parts_.notices; }
   [[nodiscard]] Meters& meters() const { return parts_.meters; }
   [[nodiscard]] Monotonic now() const { return parts_.clock.monotonic(); }
@@ -99,6 +101,7 @@ class Pipeline {
   void write_question(net::Loop& loop, const std::shared_ptr<ServerExchange>& x) const;
   Task<void> record_decision(net::Loop& loop, ServerExchange& x);
   Task<void> refuse(net::Loop& loop, ServerExchange& x);
+  void judge_answer(ServerExchange& x, mcp::Message reply) const;
   static Task<void> await_answer(Pipeline& self, net::Loop& loop,
                                  std::shared_ptr<ServerExchange> x);
   [[nodiscard]] ledger::Leaf decision_leaf(const ServerExchange& x) const;

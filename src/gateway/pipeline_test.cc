@@ -222,6 +222,7 @@ class PipelineTest : public net::LoopTest {
   std::shared_ptr<Upstream> server = std::make_shared<FakeUpstream>(connection);
   bool cancel_first = false;
   std::string vertical{grant::kSharedVertical};
+  std::shared_ptr<EventStore> kept = std::make_shared<EventStore>();
   std::shared_ptr<ClientStream> stream;
   std::shared_ptr<Session> session;
 };
@@ -389,8 +390,7 @@ std::vector<std::string> all_of(net::Loop& loop, ClientStream& stream) {
 }
 
 TEST_F(PipelineTest, ProgressIsRecordedByCountSizeAndDigest) {
-  EventStore kept;
-  stream = std::make_shared<ClientStream>(2, &kept);
+  stream = std::make_shared<ClientStream>(2, kept);
   upstream.says = {
       R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1,"message":"half","extra":"x"}})",
       R"({"jsonrpc":"2.0","method":"notifications/unheard/of"})",
@@ -410,8 +410,7 @@ TEST_F(PipelineTest, ProgressIsRecordedByCountSizeAndDigest) {
 }
 
 TEST_F(PipelineTest, AServerWithoutAClientToAskIsTold) {
-  EventStore kept;
-  stream = std::make_shared<ClientStream>(2, &kept);
+  stream = std::make_shared<ClientStream>(2, kept);
   upstream.says = {
       R"({"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{"messages":[],"maxTokens":1}})"};
   EXPECT_EQ(reason_of(call("read")), "ok");
@@ -422,8 +421,7 @@ TEST_F(PipelineTest, AServerWithoutAClientToAskIsTold) {
 }
 
 TEST_F(PipelineTest, WhatTheClientAnswersGoesBackUnderTheServersOwnId) {
-  EventStore kept;
-  stream = std::make_shared<ClientStream>(2, &kept);
+  stream = std::make_shared<ClientStream>(2, kept);
   session = std::make_shared<Session>("id", "/mcp/bank", holder_of(kGrant), generation(), kept);
   session->agree(R"({"sampling":{}})", "2025-11-25");
   session->add({.route = {.upstream = server, .vertical = vertical}, .connection = connection});
@@ -471,8 +469,7 @@ TEST_F(PipelineTest, WhatTheClientAnswersGoesBackUnderTheServersOwnId) {
 }
 
 TEST_F(PipelineTest, AServersRequestIsNotAskedWhereItCannotBeRecorded) {
-  EventStore kept;
-  stream = std::make_shared<ClientStream>(2, &kept);
+  stream = std::make_shared<ClientStream>(2, kept);
   session = std::make_shared<Session>("id", "/mcp/bank", holder_of(kGrant), generation(), kept);
   session->agree(R"({"roots":{}})", "2025-11-25");
   session->add({.route = {.upstream = server, .vertical = vertical}, .connection = connection});

@@ -119,6 +119,7 @@ struct IssuerConfig {
   std::vector<crypto::Algorithm> algorithms;
   std::filesystem::path jwks_file;
   std::string jwks;  // what it held when it was read
+  bool operator==(const IssuerConfig&) const = default;
 };
 
 struct Policy {
@@ -154,8 +155,8 @@ enum class KeySets { required, not_needed };
     const std::filesystem::path& directory, KeySets key_sets = KeySets::required);
 
 // What a gateway would read at start besides the policy: certificates, keys, authorities, secrets.
-// Empty when all of it is fit for use. Errors: tls_config, grant_file, policy_value with where = the
-// file.
+// Empty when all of it is fit for use. Errors: tls_config, grant_file, policy_value with where =
+// the file.
 [[nodiscard]] std::vector<Error> check_files(const Policy& policy);
 
 // Decodes the key sets as they were read by load_policy. Errors: jwks_invalid, json_* with where =

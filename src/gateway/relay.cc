@@ -43,7 +43,8 @@ bool Relay::count(const std::string& event) {
 }
 
 std::shared_ptr<ClientStream> Relay::stream_of(const std::shared_ptr<Session>& session) const {
-  if (parts_.stream) return parts_.stream;
+  // What comes behind a request's answer belongs to no request any more.
+  if (parts_.stream && !(session && parts_.stream->finished())) return parts_.stream;
   if (!session) return nullptr;
   return session->stream_for_the_rest(!parts_.route.upstream->config().is_stdio());
 }
@@ -95,12 +96,15 @@ Task<void> Relay::take_notification(net::Loop& loop, mcp::Message message) {
         message.method,
         mcp::replace_member(*message.params, "progressToken", parts_.progress_token));
   }
-  if (parts_.stream && !count(event)) {
+  // On a connection that others use too, nobody waits for one who does not read.
+  const bool is_shared = !session;
+  if ((is_shared && stream->lags()) || (parts_.stream && !count(event))) {
     refuse("server_notification_dropped", Code::overloaded);
     co_return;
   }
   if (!parts_.stream) notices.note("server_notification", upstream, message.method, "ok");
   stream->append(std::move(event));
+  if (is_shared) co_return;
   auto room = stream->room(loop);
   co_await room;
 }
@@ -129,7 +133,11 @@ Task<void> Relay::take_request(net::Loop& loop, mcp::Message message) {
     const std::lock_guard lock(mutex_);
     connection = parts_.connection.lock();
   }
-  if (!connection) co_return;
+  if (!connection) {  // it has ended, or has not begun
+    parts_.pipeline.notices().note("server_request_refused", parts_.route.upstream->id(),
+                                   message.method, name(Code::client_gone));
+    co_return;
+  }
   auto x = std::make_shared<ServerExchange>(std::move(message), parts_.pipeline.now());
   x->route = parts_.route;
   x->connection = std::move(connection);

@@ -40,11 +40,18 @@ void Pipeline::read(ServerExchange& x) const {
     return;
   }
   auto params = mcp::read_request_params(*x.method, x.message.params);
-  if (params) {
-    x.params = *std::move(params);
-  } else {
+  if (!params) {
     x.method.reset();
     x.deny("protocol", Verdict::deny(params.error()));
+    return;
+  }
+  x.params = *std::move(params);
+  // A server may ask about the tasks that the client made for it, and about no others.
+  const bool lists = *x.method == mcp::Method::tasks_list;
+  if (lists ||
+      (!x.params.task_id.empty() && !x.session->has_client_task(x.upstream(), x.params.task_id))) {
+    x.method.reset();
+    x.deny("protocol", Verdict::deny(lists ? Code::method_not_supported : Code::task_unknown));
   }
 }
 
@@ -83,14 +90,15 @@ Task<void> Pipeline::record_decision(net::Loop& loop, ServerExchange& x) {
   const std::optional<Result<void>> durable = co_await append(loop, std::move(leaves));
   x.times.mark("record_decision", parts_.clock.monotonic());
   if (durable && *durable) co_return;
-  if (x.allowed() && !durable) {
+  const bool was_allowed = x.allowed();
+  x.deny("ledger", Verdict::deny(durable ? Code::ledger_unavailable : Code::ledger_late));
+  if (was_allowed && !durable) {
     // It may become durable yet, and must not stand there as if the question had gone out.
     x.status = "not_forwarded";
     std::vector<ledger::Leaf> late;
     late.push_back(outcome_leaf(x));
     parts_.ledger.append(std::move(late), [](const Result<void>&) {});
   }
-  x.deny("ledger", Verdict::deny(durable ? Code::ledger_unavailable : Code::ledger_late));
 }
 
 // The server is told that nobody was asked.
@@ -111,6 +119,27 @@ Task<void> Pipeline::refuse(net::Loop& loop, ServerExchange& x) {
   if (!sent) parts_.notices.note("answer_not_delivered", x.upstream(), {}, name(sent.error().code));
 }
 
+// The question may have been long ago: what goes out now is judged by what holds now.
+void Pipeline::judge_answer(ServerExchange& x, mcp::Message reply) const {
+  x.who = x.session->who();
+  x.generation = x.session->generation();
+  const Judgement now = judge_server_request(
+      x.generation->roles,
+      question_of(x.who.get(), x.route, x.session.get(), parts_.clock.unix_seconds()), *x.method,
+      x.params);
+  if (!now.verdict.allowed()) {
+    x.status = "withheld";
+    x.failure = Error{now.verdict.reason, std::string(info(now.verdict.reason).text), {}};
+    return;
+  }
+  x.reply = std::move(reply);
+  x.status = x.reply->kind == mcp::MessageKind::error ? "error" : "result";
+  if (!x.params.as_task || !x.reply->result) return;
+  if (const auto task = mcp::created_task(*x.reply->result)) {
+    x.session->add_client_task(x.upstream(), *task);
+  }
+}
+
 Task<void> Pipeline::await_answer(Pipeline& self, net::Loop& loop,
                                   std::shared_ptr<ServerExchange> x) {
   const Monotonic deadline = net::Loop::now() + self.parts_.bounds.client_answer;
@@ -124,8 +153,7 @@ Task<void> Pipeline::await_answer(Pipeline& self, net::Loop& loop,
     x->status = answer->error().code == Code::cancelled ? "cancelled" : "failed";
     x->failure = std::move(*answer).error();
   } else {
-    x->reply = *std::move(*answer);
-    x->status = x->reply->kind == mcp::MessageKind::error ? "error" : "result";
+    self.judge_answer(*x, **std::move(answer));
   }
   std::vector<ledger::Leaf> leaves;
   leaves.push_back(self.outcome_leaf(*x));
@@ -159,6 +187,7 @@ Task<void> Pipeline::await_answer(Pipeline& self, net::Loop& loop,
 Verdict Pipeline::judge_notification(const Generation& generation,
                                      const identity::Authenticated* who, const Route& route,
                                      mcp::Notification kind, const mcp::Message& message) const {
+  if (!records()) return Verdict::deny(Code::ledger_unavailable);
   std::string_view uri;
   if (kind == mcp::Notification::resources_updated) {
     const auto read = mcp::read_string_param(message.params, "uri");
@@ -180,6 +209,7 @@ Verdict Pipeline::judge_notification(const Generation& generation,
 Verdict Pipeline::judge_client_notification(const Generation& generation,
                                             const identity::Authenticated* who,
                                             const Route& route) const {
+  if (!records()) return Verdict::deny(Code::ledger_unavailable);
   Question question;
   question.who = who;
   question.upstream = route.upstream->id();

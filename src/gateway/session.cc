@@ -6,12 +6,12 @@
 namespace zwinger::gateway {
 
 Session::Session(std::string id, std::string target, Who who, Generations generation,
-                 EventStore& store)
+                 std::shared_ptr<EventStore> store)
     : id_(std::move(id)),
       target_(std::move(target)),
       owner_(who->principal.session),
-      store_(store),
-      standalone_(std::make_shared<ClientStream>(kStandalone, &store)),
+      store_(std::move(store)),
+      standalone_(std::make_shared<ClientStream>(kStandalone, store_)),
       who_(std::move(who)),
       generation_(std::move(generation)) {}
 
@@ -22,6 +22,34 @@ void Session::use(Who who, Generations generation, Monotonic now) {
   who_ = std::move(who);
   generation_ = std::move(generation);
   last_use_ = now;
+}
+
+void Session::touch(Monotonic now) {
+  const std::lock_guard lock(mutex_);
+  last_use_ = now;
+}
+
+void Session::adopt(Generations generation) {
+  const std::lock_guard lock(mutex_);
+  generation_ = std::move(generation);
+}
+
+bool Session::waits(std::int64_t client_request) const {
+  const std::lock_guard lock(mutex_);
+  return asked_.contains(client_request);
+}
+
+void Session::add_client_task(std::string_view upstream, std::string_view task) {
+  const std::lock_guard lock(mutex_);
+  client_tasks_.emplace_back(upstream, task);
+  if (client_tasks_.size() > kMaxWaiting) client_tasks_.pop_front();
+}
+
+bool Session::has_client_task(std::string_view upstream, std::string_view task) const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(client_tasks_, [&](const auto& known) {
+    return known.first == upstream && known.second == task;
+  });
 }
 
 Monotonic Session::last_use() const {
@@ -69,17 +97,22 @@ std::optional<json::Value> Session::capabilities() const {
 }
 
 void Session::add(Member member) {
+  std::shared_ptr<Connection> over;  // that nobody needs any more
   {
     const std::lock_guard lock(mutex_);
-    if (!ended_) {
-      std::erase_if(members_, [&](const Member& known) {
-        return known.route.upstream->id() == member.route.upstream->id();
-      });
-      members_.push_back(std::move(member));
-      return;
+    const auto known = std::ranges::find_if(members_, [&](const Member& each) {
+      return each.route.upstream->id() == member.route.upstream->id();
+    });
+    if (ended_) {
+      over = member.connection;
+    } else if (known == members_.end()) {
+      members_.push_back(member);
+    } else {
+      over = std::exchange(known->connection, member.connection);
     }
   }
-  if (member.route.upstream->config().sessions == SessionUse::own) member.connection->close();
+  const bool is_own = member.route.upstream->config().sessions == SessionUse::own;
+  if (over && is_own) over->close();
 }
 
 std::shared_ptr<Connection> Session::connection_to(std::string_view upstream) const {
@@ -102,10 +135,10 @@ void Session::listen() {
   for (const Member& member : members()) member.connection->listen();
 }
 
-std::shared_ptr<ClientStream> Session::begin_stream() {
+std::shared_ptr<ClientStream> Session::begin_stream(bool takes_events) {
   const std::lock_guard lock(mutex_);
   trim_streams();
-  auto stream = std::make_shared<ClientStream>(next_stream_++, &store_);
+  auto stream = std::make_shared<ClientStream>(next_stream_++, store_, takes_events);
   if (ended_) stream->shut();
   streams_.push_back(stream);
   return stream;
@@ -138,7 +171,7 @@ std::shared_ptr<ClientStream> Session::stream_for_the_rest(bool by_itself) const
   std::size_t running = 0;
   std::shared_ptr<ClientStream> latest;
   for (const auto& stream : streams_) {
-    if (stream->finished() || !stream->attached()) continue;
+    if (!stream->takes_events() || stream->finished() || !stream->attached()) continue;
     ++running;
     latest = stream;
   }
@@ -282,10 +315,11 @@ void Sessions::remove(std::string_view id) {
   session->end();
 }
 
-void Sessions::sweep(Monotonic now) {
+void Sessions::sweep(Monotonic now, UnixSeconds time) {
   std::vector<std::string> idle;
   for (const auto& session : all()) {
-    if (now - session->last_use() > kIdle && !session->standalone()->attached()) {
+    const bool is_idle = now - session->last_use() > kIdle && !session->standalone()->attached();
+    if (is_idle || session->who()->principal.expires <= time) {
       idle.push_back(session->id());
     }
   }

@@ -44,7 +44,8 @@ class Session : public std::enable_shared_from_this<Session> {
   };
 
   // `target` is the path below which it was begun: no other serves it.
-  Session(std::string id, std::string target, Who who, Generations generation, EventStore& store);
+  Session(std::string id, std::string target, Who who, Generations generation,
+          std::shared_ptr<EventStore> store);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -55,6 +56,10 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // A request of its owner came: it lives, and is judged by this token and policy from now on.
   void use(Who who, Generations generation, Monotonic now);
+  // It lives: somebody listened to it until now.
+  void touch(Monotonic now);
+  // A reload: what servers ask and say from now on is judged by this policy.
+  void adopt(Generations generation);
   [[nodiscard]] Monotonic last_use() const;
   [[nodiscard]] Who who() const;
   [[nodiscard]] Generations generation() const;
@@ -80,7 +85,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // --- streams to the client ---
 
-  [[nodiscard]] std::shared_ptr<ClientStream> begin_stream();
+  // `takes_events`: what belongs to no request may go there too.
+  [[nodiscard]] std::shared_ptr<ClientStream> begin_stream(bool takes_events = true);
   [[nodiscard]] std::shared_ptr<ClientStream> standalone() const { return standalone_; }
   // By number: one that runs, or that ended lately.
   [[nodiscard]] std::shared_ptr<ClientStream> find_stream(std::uint64_t number) const;
@@ -95,6 +101,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Result<void> expect(const std::shared_ptr<ServerExchange>& exchange);
   // The client's answer. False where nothing waits for it.
   bool answer(mcp::Message message);
+  [[nodiscard]] bool waits(std::int64_t client_request) const;
   // Nobody waits for it any more.
   void forget(std::int64_t client_request);
   // Our id of what this upstream asked under its own id (an id_key); nothing where it is over.
@@ -104,6 +111,11 @@ class Session : public std::enable_shared_from_this<Session> {
   void cancel_asked(std::int64_t client_request);
   // The upstream whose request to the client carries this progress token (an id_key).
   [[nodiscard]] std::shared_ptr<Connection> asked_with_token(std::string_view key) const;
+
+  // A task that the client made when this upstream asked it something: nobody else may ask about
+  // it. The oldest are forgotten beyond kMaxWaiting.
+  void add_client_task(std::string_view upstream, std::string_view task);
+  [[nodiscard]] bool has_client_task(std::string_view upstream, std::string_view task) const;
 
   // Ends connections, streams and waits, for good.
   void end();
@@ -115,7 +127,7 @@ class Session : public std::enable_shared_from_this<Session> {
   const std::string id_;
   const std::string target_;
   const std::string owner_;
-  EventStore& store_;
+  const std::shared_ptr<EventStore> store_;
   const std::shared_ptr<ClientStream> standalone_;
 
   mutable std::mutex mutex_;
@@ -130,6 +142,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::uint64_t next_stream_ = kStandalone + 1;
   std::map<std::int64_t, std::shared_ptr<ServerExchange>> asked_;
   std::int64_t next_asked_ = 1;
+  std::list<std::pair<std::string, std::string>> client_tasks_;  // upstream and id, oldest first
   bool listening_ = false;
   bool ended_ = false;
 };
@@ -150,13 +163,13 @@ class Sessions {
   [[nodiscard]] std::shared_ptr<Session> find(std::string_view id, std::string_view target,
                                               const identity::Authenticated& who) const;
   void remove(std::string_view id);  // and ends it
-  // Ends those that were not used for kIdle and whose client does not listen.
-  void sweep(Monotonic now);
+  // Ends those that were not used for kIdle and whose client does not listen, and those whose last
+  // token has expired.
+  void sweep(Monotonic now, UnixSeconds time);
   void end_all();
   // Every session that lives, for what a reload changes.
   [[nodiscard]] std::vector<std::shared_ptr<Session>> all() const;
   [[nodiscard]] std::size_t size() const;
-  [[nodiscard]] EventStore& store() { return store_; }
 
  private:
   struct Hash {
@@ -166,7 +179,7 @@ class Sessions {
     }
   };
   Random& random_;
-  EventStore store_;
+  const std::shared_ptr<EventStore> store_ = std::make_shared<EventStore>();
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<Session>, Hash, std::equal_to<>> sessions_;
 };

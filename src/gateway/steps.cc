@@ -130,6 +130,7 @@ void Pipeline::write_envelope(Exchange& x) const {
   } else {
     if (x.session) x.connection = x.session->connection_to(x.upstream());
     const bool is_own = x.connection && has_own_connection(x);
+    x.own_connection = is_own;
     if (!x.connection) x.connection = x.route.upstream->shared();
     x.upstream_request = x.connection->next_id();
     x.forward = is_own ? mcp::write_request(x.upstream_request, x.message.method, params)
@@ -261,7 +262,7 @@ Task<void> Pipeline::forward_request(Exchange& x) {
     x.failure = error_of(Code::cancelled);
     co_return;
   }
-  const bool is_own = has_own_connection(x);
+  const bool is_own = x.own_connection;
   std::shared_ptr<Relay> relay;
   UpstreamRequest request;
   request.id = x.upstream_request;

@@ -111,6 +111,12 @@ const routes = [
   ["text", request({ type: "Content-Type: text/plain" }), 415, "http_media_type"],
   ["no Content-Type", request({ type: null }), 415, "http_media_type"],
   ["a client that takes HTML only", request({ accept: "Accept: text/html" }), 406, "http_media_type"],
+  ["a Host that is not ours (a rebound name)", request({ host: "Host: evil.example" }), 403, "http_host"],
+  ["a session that is none", request({ more: ["Mcp-Session-Id: 0123456789abcdef0123456789abcdef"] }), 404, "session_unknown"],
+  ["an empty session id", request({ more: ["Mcp-Session-Id:"] }), 404, "session_unknown"],
+  ["two session ids", request({ more: ["Mcp-Session-Id: a", "Mcp-Session-Id: b"] }), 400, "http_syntax"],
+  ["two revisions", request({ more: ["MCP-Protocol-Version: 2025-11-25", "MCP-Protocol-Version: 2025-06-18"] }), 400, "http_syntax"],
+  ["a compressed body", request({ more: ["Content-Encoding: gzip"] }), 415, "http_media_type"],
   ["a web page's request", request({ more: ["Origin: https://evil.example"] }), 403, "http_origin"],
   ["a revision that is not spoken", request({ more: ["MCP-Protocol-Version: 1999-01-01"] }), 400, "mcp_version"],
 ];
@@ -245,6 +251,14 @@ const policies = [
   ["no listener", edit('listeners:\n  - address: "127.0.0.1:0"', "listeners: []"), "policy_empty_set", "listeners: []"],
   ["a listener for everybody", edit("127.0.0.1:0", "0.0.0.0:0"), "policy_listener", "0.0.0.0"],
   ["a listener on another address", edit("127.0.0.1:0", "192.0.2.1:8080"), "policy_listener", "192.0.2.1"],
+  ["command and url", edit("    command:", '    url: "https://mcp.example/mcp"\n    command:'), undefined],
+  ["an upstream in the clear on another host", good.replace(/    command: .*\n/, '    url: "http://mcp.example/mcp"\n').replace(/    env:\n      .*\n/, ""), "policy_value", undefined],
+  ["a URL with a password in it", good.replace(/    command: .*\n/, '    url: "https://u:p@mcp.example/mcp"\n').replace(/    env:\n      .*\n/, ""), "policy_value", "u:p@"],
+  ["a header that is ours", good.replace(/    command: .*\n/, '    url: "https://mcp.example/mcp"\n    headers: {Host: x}\n').replace(/    env:\n      .*\n/, ""), "policy_value", "headers:"],
+  ["a virtual server of what is not there", `${good}virtualServers:\n  some:\n    upstreams: [nobody]\n`, undefined, "upstreams: [nobody]"],
+  ["a virtual server with an upstream's name", `${good}virtualServers:\n  echo:\n    upstreams: [echo]\n`, undefined, undefined],
+  ["an admin listener on TCP in the clear", `${good}admin:\n  address: "127.0.0.1:0"\n`, undefined, undefined],
+  ["no sessions", `${good}maxSessions: 0\n`, "policy_value", "maxSessions"],
   ["HMAC as an algorithm", edit('["ES256"]', '["HS256"]'), "policy_value", "HS256"],
 ];
 

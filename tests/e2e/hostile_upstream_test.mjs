@@ -6,13 +6,14 @@ import { after, test } from "node:test";
 import {
   alive, atr, eventually, folder, ledger, leavesOf, mint, policyDirectory, processesWith, start, stub, within,
 } from "./lib/harness.mjs";
+import { assertMemory, MiB } from "./lib/gateway.mjs";
 import { bearer, HttpClient, post } from "./lib/wire.mjs";
 
 const bad = stub("bad-server.mjs");
 const makePolicy = () => policyDirectory({
   upstreams: {
     bad: { command: bad, env: { GREETING: "hello there" }, timeoutSeconds: 3 },
-    good: { command: bad },
+    slow: { command: bad, timeoutSeconds: 3 }, stuck: { command: bad, timeoutSeconds: 3 }, good: { command: bad },
     missing: { command: ["/no/such/server", "--stdio"] },
   },
 });
@@ -20,7 +21,7 @@ const policy = makePolicy();
 const gateway = await start(policy);
 const token = mint(policy);
 const clients = {};
-for (const id of ["bad", "good", "missing"]) clients[id] = await HttpClient.open(gateway.url(id), token);
+for (const id of ["bad", "slow", "stuck", "good", "missing"]) clients[id] = await HttpClient.open(gateway.url(id), token);
 after(() => Object.values(clients).forEach((client) => client.close()));
 
 const textOf = (answer) => answer.result?.content[0].text;
@@ -50,7 +51,8 @@ async function begin(id) {
 
 const failures = {
   "dies-mid-answer": "upstream_died", garbage: "upstream_invalid_message", never: "upstream_timeout", "wrong-id": "upstream_timeout",
-  huge: "upstream_answer_too_large", "invalid-utf8": "upstream_invalid_message", "duplicate-keys": "upstream_invalid_message",
+  huge: "upstream_answer_too_large", "huge-line": "upstream_answer_too_large",
+  "closes-its-output": "upstream_died", "invalid-utf8": "upstream_invalid_message", "duplicate-keys": "upstream_invalid_message",
 };
 
 for (const [tool, reason] of Object.entries(failures)) {
@@ -75,6 +77,66 @@ test("a second answer is dropped, and other calls on the same upstream go on", a
   assert.equal(textOf(await clients.bad.call("ok")), "fine");
   await beside.finish();
   await eventually("a notice", () => ledger(policy).some(({ event }) => event === "answer_without_request"));
+});
+
+test("answers with unknown ids are dropped and noted, the call gets its own", async () => {
+  await comesBack("bad");
+  assert.equal(textOf(await clients.bad.call("unknown-ids")), "fine");
+  assert.equal(textOf(await clients.bad.call("progress-of-others")), "fine");
+  assert.equal(textOf(await clients.bad.call("ok")), "fine");
+});
+
+test("an upstream that stops reading keeps its own callers waiting, to their time limit only", async () => {
+  const elsewhere = await begin("good");
+  // Requests beyond what a pipe holds; none may block the gateway.
+  const reasons = [];
+  const asked = [clients.stuck.call("stops-reading")];
+  for (let i = 0; i < 8; ++i) {
+    const client = await HttpClient.open(gateway.url("stuck"), token);
+    asked.push(client.call("ok", { text: "x".repeat(1 << 20) }).finally(() => client.close()));
+  }
+  assert.equal(textOf(await clients.good.call("ok")), "fine");
+  for (const answer of await Promise.all(asked)) reasons.push(answer.error?.data.reason ?? textOf(answer));
+  // What was never written to it was not forwarded: it may say so, and be tried again.
+  for (const reason of reasons) assert.ok(["upstream_timeout", "overloaded"].includes(reason), reasons.join());
+  await elsewhere.finish();
+  const outcomes = ledger(policy).filter(({ kind, upstream, reason }) => kind === "outcome" && upstream === "stuck" && reason === "upstream_timeout");
+  assert.ok(outcomes.length >= 9);
+});
+
+test("an upstream that closes its input is started again", async () => {
+  const directory = policyDirectory({ upstreams: { bad: { command: bad, timeoutSeconds: 3 } } });
+  const other = await start(directory);
+  const client = await HttpClient.open(other.url("bad"), mint(directory));
+  assert.equal(textOf(await client.call("closes-its-input")), "deaf now");
+  const answers = [];
+  await eventually("it works again", async () => {
+    const answer = await client.call("ok");
+    answers.push(answer.error?.data.reason ?? "fine");
+    return answer.result;
+  }, 30_000);
+  for (const reason of answers) assert.ok(["fine", "upstream_died", "upstream_unavailable"].includes(reason), answers.join());
+  await client.close();
+  assert.equal((await other.stop()).code, 0);
+});
+
+test("an upstream that answers a byte a second times out, and costs nobody else", async () => {
+  const answer = await clients.slow.call("a-byte-a-second");
+  assert.equal(answer.error.data.reason, "upstream_timeout");
+  assert.equal(leavesOf(policy, answer.error.data.callId).outcome.reason, "upstream_timeout");
+  assert.equal(textOf(await clients.good.call("ok")), "fine");
+});
+
+test("100 MB of output leave the gateway small", async () => {
+  const noisy = policyDirectory({ upstreams: { bad: { command: bad, timeoutSeconds: 20 } } });
+  const quiet = await start(noisy);
+  const client = await HttpClient.open(quiet.url("bad"), mint(noisy));
+  assert.equal(textOf(await client.call("huge-noise")), "after the noise");
+  const answer = await client.call("huge-line");
+  assert.equal(answer.error.data.reason, "upstream_answer_too_large");
+  assertMemory(quiet, 200 * MiB);
+  await client.close();
+  assert.equal((await quiet.stop()).code, 0);
 });
 
 test("what an upstream asks of the client is refused, ping is answered", async () => {

@@ -34,10 +34,10 @@ let gateway = await start(policy);
 const open = (upstream, grant) => HttpClient.open(gateway.url(upstream), mint(policy, grant));
 
 // A denial is exactly the contract of design section 5, and both its leaves are in the record.
-function assertDenied(answer, reason, at) {
+function assertDenied(answer, reason, at, rpcCode = -32001) {
   assert.equal(answer.http.status, 200, answer.raw);
   assert.deepEqual(Object.keys(answer.error).sort(), ["code", "data", "message"]);
-  assert.equal(answer.error.code, -32001);
+  assert.equal(answer.error.code, rpcCode);
   assert.equal(typeof answer.error.message, "string");
   const call = answer.http.headers.get("zwinger-call-id");
   const { at: place, ...data } = answer.error.data;
@@ -116,8 +116,10 @@ test("resources and prompts outside the grant", async () => {
     ["resources/read", { uri: `${other}/../features.md` }, "resource_not_in_scope"],
     ["prompts/get", { name: "args-prompt", arguments: { city: "x" } }, "prompt_not_in_scope"],
     ["completion/complete", { ref: { type: "ref/prompt", name: "completable-prompt" }, argument: { name: "department", value: "" } }, "prompt_not_in_scope"],
-    ["tasks/get", { taskId: "1" }, "task_unknown"], ["tasks/cancel", { taskId: "1" }, "task_unknown"], ["tasks/result", { taskId: "1" }, "task_unknown"],
   ]) assertDenied(await client.rpc(method, params), reason);
+  for (const method of ["tasks/get", "tasks/result", "tasks/cancel"]) {
+    assertDenied(await client.rpc(method, { taskId: "1" }), "task_unknown", undefined, -32602);
+  }
   const uris = (await client.rpc("resources/list")).result.resources.map(({ uri }) => uri);
   assert.deepEqual(uris, ["demo://resource/static/document/features.md"]);
   assert.deepEqual((await client.rpc("prompts/list")).result.prompts.map(({ name }) => name), ["simple-prompt"]);

@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import http from "node:http";
+import path from "node:path";
 import { eventually, ledger, zwinger } from "./harness.mjs";
 
-// GET on the admin listener: {status, body}.
-export function admin(gateway, path, options = {}) {
-  const socketPath = gateway.ready.admin.replace(/^unix:/, "");
+// GET on the default admin listener of this policy's gateway: {status, body}.
+export function admin(policy, url) {
+  const socketPath = path.join(policy, "state/admin.sock");
   return new Promise((resolve, reject) => {
-    http.get({ socketPath, path, agent: false, ...options }, (response) => {
+    http.get({ socketPath, path: url, agent: false }, (response) => {
       let body = "";
       response.setEncoding("utf8").on("data", (text) => (body += text));
       response.on("end", () => resolve({ status: response.statusCode, body }));
@@ -16,9 +17,9 @@ export function admin(gateway, path, options = {}) {
   });
 }
 
-// The value of one metric, with its labels as they are written: metric(g, 'zwinger_sessions'); 0 where there is none yet.
-export async function metric(gateway, series) {
-  const { body } = await admin(gateway, "/metrics");
+// The value of one metric, with its labels as they are written: metric(policy, 'zwinger_sessions'); 0 where there is none yet.
+export async function metric(policy, series) {
+  const { body } = await admin(policy, "/metrics");
   const line = body.split("\n").find((candidate) => candidate.startsWith(`${series} `));
   return line ? Number(line.slice(series.length + 1)) : 0;
 }

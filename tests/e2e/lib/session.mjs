@@ -146,6 +146,12 @@ export class Session {
     return { ...head, body: exchange.body, message: last?.message };
   }
 
+  // Uses a session that exists, whoever began it.
+  resume(id) {
+    this.id = id;
+    return this;
+  }
+
   headers(more) {
     return {
       Authorization: `Bearer ${this.token}`, ...(this.id ? { "Mcp-Session-Id": this.id, "Mcp-Protocol-Version": this.revision } : {}),
