@@ -234,13 +234,13 @@ class RunningGateway {
     policy_ = *std::move(loaded);
     current_.set(*generation);
     retire(*before, **generation);
-    // Roles hold at once for sessions that live. Whom an issuer vouched for, and which upstreams
-    // stand behind one URL, was settled when they began: these begin anew.
+    // The new policy holds at once for sessions that live. Which upstreams stand behind one URL was
+    // settled when they began: these begin anew.
     for (const auto& session : sessions_.all()) {
-      if (!same_issuers || session->federation()) {
+      if (session->federation()) {
         sessions_.remove(session->id());
       } else {
-        session->adopt(*generation);
+        session->adopt(*generation, same_issuers);
       }
     }
     meters_.reloads_ok.add();

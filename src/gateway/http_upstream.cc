@@ -707,7 +707,9 @@ Error HttpUpstreamCore::status_error(int status) const {
     return error(Code::upstream_unavailable,
                  fmt::format("does not accept our credentials (status {})", status));
   }
-  const bool later = status >= 500 || status == 408 || status == 425 || status == 429;
+  // What else ended with a server's error may have had its effect: it must not look as if it could
+  // simply be repeated.
+  const bool later = status == 503 || status == 408 || status == 425 || status == 429;
   return error(later ? Code::upstream_unavailable : Code::upstream_invalid_message,
                fmt::format("refused the message with status {}", status));
 }

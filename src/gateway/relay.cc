@@ -97,7 +97,7 @@ Task<void> Relay::take_notification(net::Loop& loop, mcp::Message message) {
         mcp::replace_member(*message.params, "progressToken", parts_.progress_token));
   }
   // On a connection that others use too, nobody waits for one who does not read.
-  const bool is_shared = !session;
+  const bool is_shared = !session && parts_.route.upstream->config().is_stdio();
   if ((is_shared && stream->lags()) || (parts_.stream && !count(event))) {
     refuse("server_notification_dropped", Code::overloaded);
     co_return;

@@ -29,8 +29,9 @@ void Session::touch(Monotonic now) {
   last_use_ = now;
 }
 
-void Session::adopt(Generations generation) {
+void Session::adopt(Generations generation, bool same_issuers) {
   const std::lock_guard lock(mutex_);
+  if (!same_issuers) who_ = nullptr;
   generation_ = std::move(generation);
 }
 
@@ -319,7 +320,8 @@ void Sessions::sweep(Monotonic now, UnixSeconds time) {
   std::vector<std::string> idle;
   for (const auto& session : all()) {
     const bool is_idle = now - session->last_use() > kIdle && !session->standalone()->attached();
-    if (is_idle || session->who()->principal.expires <= time) {
+    const Session::Who who = session->who();
+    if (is_idle || (who && who->principal.expires <= time)) {
       idle.push_back(session->id());
     }
   }

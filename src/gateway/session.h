@@ -58,10 +58,11 @@ class Session : public std::enable_shared_from_this<Session> {
   void use(Who who, Generations generation, Monotonic now);
   // It lives: somebody listened to it until now.
   void touch(Monotonic now);
-  // A reload: what servers ask and say from now on is judged by this policy.
-  void adopt(Generations generation);
+  // A reload: what servers ask and say from now on is judged by this policy; and, where whom
+  // issuers vouch for has changed, refused until the client has shown a token that still counts.
+  void adopt(Generations generation, bool same_issuers);
   [[nodiscard]] Monotonic last_use() const;
-  [[nodiscard]] Who who() const;
+  [[nodiscard]] Who who() const;  // null: nobody, until the next request
   [[nodiscard]] Generations generation() const;
 
   // --- what initialize agreed on ---

@@ -5,7 +5,7 @@ import fs from "node:fs";
 import http from "node:http";
 import path from "node:path";
 import { after, test } from "node:test";
-import { startHttpServer } from "./fixtures/http-server.mjs";
+import { drained, startHttpServer } from "./fixtures/http-server.mjs";
 import { decisionsOf, memory, memoryFactor, MiB, outcomeOf } from "./lib/gateway.mjs";
 import { atr, eventually, folder, ledger, mint, mustRun, policyDirectory, start, stub, within } from "./lib/harness.mjs";
 import { Session, textOf } from "./lib/session.mjs";
@@ -36,9 +36,7 @@ const upstream = await startHttpServer({
       held.set(key, state);
       for (; state.sent < count && !call.res.destroyed; ++state.sent) {
         const params = { level: "info", data: `${state.sent} ${"x".repeat(size)}` };
-        if (!call.send({ method: "notifications/message", params })) {
-          await new Promise((resolve) => call.res.once("drain", resolve).once("close", resolve));
-        }
+        if (!call.send({ method: "notifications/message", params })) await drained(call.res);
       }
       if (!call.args.open) call.end("done");
     },

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { after, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { startHttpServer, text } from "./fixtures/http-server.mjs";
+import { drained, startHttpServer, text } from "./fixtures/http-server.mjs";
 import { eventually, leavesOf, ledger, mint, policyDirectory, start } from "./lib/harness.mjs";
 import { assertMemory, MiB, outcomeOf } from "./lib/gateway.mjs";
 import { Session, textOf } from "./lib/session.mjs";
@@ -17,8 +17,7 @@ const kHuge = 100 * MiB;
 async function pour(res, bytes) {
   const piece = Buffer.alloc(MiB, "x");
   for (let sent = 0; sent < bytes && !res.destroyed; sent += piece.length) {
-    if (res.write(piece)) continue;
-    await new Promise((resolve) => res.once("drain", resolve).once("close", resolve));
+    if (!res.write(piece)) await drained(res);
   }
 }
 
@@ -264,6 +263,7 @@ test("an upstream that never reads fails alone, and at the start", async () => {
 test("an upstream that stops reading mid-body times out", async () => {
   // Answers initialize, then reads nothing any more.
   const mute = await startHttpServer({ tools: {} });
+  after(() => mute.close());
   mute.take = (call) => {
     if (call.message.method !== "notifications/initialized") return false;
     call.res.writeHead(202).end();
@@ -276,7 +276,6 @@ test("an upstream that stops reading mid-body times out", async () => {
   const answer = await client.call("x", { text: "x".repeat(3 << 20) });
   assert.equal(answer.error.data.reason, "upstream_timeout", answer.error.message);
   assert.equal((await outcomeOf(directory, answer.error.data.callId)).reason, "upstream_timeout");
-  mute.close();
   await other.stop();
 });
 
@@ -331,7 +330,7 @@ test("a flood of events before the answer is bounded", async () => {
   bad.tools.flood = async (call) => {
     call.stream();
     for (; sent < 100_000 && !call.res.destroyed; ++sent) {
-      if (!call.progress(sent)) await new Promise((resolve) => call.res.once("drain", resolve).once("close", resolve));
+      if (!call.progress(sent)) await drained(call.res);
     }
     call.end("done");
   };
