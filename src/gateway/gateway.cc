@@ -1,5 +1,6 @@
 #include "gateway/gateway.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -387,9 +388,10 @@ class RunningGateway {
     const std::string base = is_unix
                                  ? out.listeners.front() + ":"
                                  : (first_tls_ ? "https://" : "http://") + out.listeners.front();
-    for (const auto& [id, config] : policy_.upstreams) out.endpoints[id] = base + "/mcp/" + id;
+    for (const auto& [id, config] : policy_.upstreams)
+      out.endpoints[id] = fmt::format("{}/mcp/{}", base, id);
     for (const auto& [id, selection] : policy_.virtual_servers) {
-      out.endpoints[id] = base + "/mcp/" + id;
+      out.endpoints[id] = fmt::format("{}/mcp/{}", base, id);
     }
     return out;
   }

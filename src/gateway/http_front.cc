@@ -538,7 +538,9 @@ Task<void> HttpFront::post(net::Loop& loop, const Listening& at, const net::Http
     }
   }
   if (!whole && message->kind != mcp::MessageKind::request) {
-    whole = take_message(loop, *std::move(message), admitted, session);
+    auto sending = responder.send(take_message(loop, *std::move(message), admitted, session));
+    co_await sending;
+    co_return;
   }
   if (!whole && !in_flight_.admit(admitted.who->principal.session)) {
     parts_.notices.note("client_refused", shown_upstream, {}, name(Code::overloaded));

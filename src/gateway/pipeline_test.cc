@@ -162,6 +162,9 @@ class PipelineTest : public net::LoopTest {
     out->roles = grant::RoleTable(grant::RolesDoNotRestrict{});
     return out;
   }
+  void poll_until(const bool& done) {
+    while (!done) loop.poll();
+  }
   Answer call(const std::string& tool) {
     return ask("tools/call", R"({"name":")" + tool + R"(","arguments":{"n":1}})",
                holder_of(kGrant));
@@ -511,7 +514,7 @@ TEST_F(PipelineTest, ATaskIsItsOwnersAlone) {
       out = co_await p.run(exchange);
       over = true;
     }(pipeline, x, answer, done));
-    while (!done) loop.poll();
+    poll_until(done);
     return reason_of(answer);
   };
   const auto alice = holder_of(kGrant);

@@ -273,7 +273,7 @@ Kind<std::optional<fs::path>> optional_path() {
                                       Errors& errors) -> std::optional<std::optional<fs::path>> {
             auto path = read(node, errors);
             if (!path) return std::nullopt;
-            return std::optional<fs::path>(*std::move(path));
+            return std::optional<std::optional<fs::path>>(std::in_place, std::move(path));
           }};
 }
 
@@ -285,7 +285,7 @@ Kind<std::optional<V>> maybe(Kind<V> inner) {
                                       Errors& errors) -> std::optional<std::optional<V>> {
             auto value = read(node, errors);
             if (!value) return std::nullopt;
-            return std::optional<V>(*std::move(value));
+            return std::optional<std::optional<V>>(std::in_place, std::move(value));
           }};
 }
 

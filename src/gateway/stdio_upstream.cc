@@ -663,7 +663,7 @@ Result<std::shared_ptr<Connection>> StdioUpstream::open(ConnectionStart start) {
                                          std::to_string(sessions_.size()) +
                                          " sessions, which is its limit (maxSessions)");
   }
-  const auto connection = begin(std::move(start), false);
+  auto connection = begin(std::move(start), false);
   sessions_.push_back(connection);
   return connection;
 }

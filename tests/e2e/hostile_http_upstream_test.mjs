@@ -261,15 +261,22 @@ test("an upstream that never reads fails alone, and at the start", async () => {
 });
 
 test("an upstream that stops reading mid-body times out", async () => {
-  // Answers initialize, then reads nothing any more.
-  const mute = await startHttpServer({ tools: {} });
+  // Reads whole what is small, and answers it; of a large request it reads the head only.
+  const mute = await plain((socket) => {
+    let said = "";
+    socket.setEncoding("latin1").on("data", (piece) => {
+      said += piece;
+      const [, length] = /\r\ncontent-length: (\d+)\r\n/i.exec(said) ?? [];
+      if (Number(length) > 1 << 20) return socket.pause();
+      const at = said.indexOf("\r\n\r\n") + 4;
+      if (length === undefined || at < 4 || said.length < at + Number(length)) return undefined;
+      const { id } = JSON.parse(said.slice(at));
+      const body = JSON.stringify({ jsonrpc: "2.0", id, result: { protocolVersion: "2025-11-25", capabilities: { tools: {} }, serverInfo: { name: "mute", version: "1" } } });
+      return socket.end(id === undefined ? "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        : `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    });
+  });
   after(() => mute.close());
-  mute.take = (call) => {
-    if (call.message.method !== "notifications/initialized") return false;
-    call.res.writeHead(202).end();
-    mute.sockets.forEach((socket) => setImmediate(() => socket.pause()));
-    return true;
-  };
   const directory = policyDirectory({ upstreams: { mute: { url: mute.url, timeoutSeconds: 2 } } });
   const other = await start(directory);
   const client = await Session.open(other.url("mute"), mint(directory));
