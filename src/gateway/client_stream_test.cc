@@ -16,6 +16,9 @@ using Form = ClientStream::Form;
 
 class ClientStreamTest : public net::LoopTest {
  protected:
+  void poll_until(const bool& done) {
+    while (!done) loop.poll();
+  }
   // What comes next, without waiting.
   ClientStream::Next next(ClientStream& stream, std::uint64_t reader, Form form = Form::stream) {
     ClientStream::Next out;
@@ -26,7 +29,7 @@ class ClientStreamTest : public net::LoopTest {
       into = co_await waiting;
       over = true;
     }(loop, stream, reader, form, out, done));
-    while (!done) loop.poll();
+    poll_until(done);
     return out;
   }
   std::vector<std::string> events(ClientStream& stream, std::uint64_t reader) {
