@@ -140,6 +140,10 @@ const kInitialize = `{"jsonrpc":"2.0","id":"init-π","method":"initialize","para
   `"experimental":{"zwinger.test/x":{"levels":[1,2.50]}},"zwinger.test/unknown":{"kept":true}},` +
   `"clientInfo":{"name":"wire","version":"1","title":"Drähtchen 🏰","websiteUrl":"https://example.com/","unknown":[1]},${kMeta}}}`;
 
+// The gateway answers DELETE by itself and tells the server meanwhile.
+const toldOfItsEnd = (server, during) => eventually("the server knows that its session is over",
+  () => server.record.some(({ step, method }) => step === during && method === "DELETE"));
+
 // Steps that the gateway answers by itself: it has its own words there, only the status has to be the same.
 export const stepsOfItsOwn = new Set([
   "unknown session", "an unknown task", "a second GET stream", "unknown protocol version", "GET that accepts no events", "not JSON", "after DELETE",
@@ -322,7 +326,7 @@ const steps = [
     void await (await client.post({ id: 1, method: "tools/list" }, { "MCP-Protocol-Version": "1999-01-01" })).next()],
   ["GET that accepts no events", async ({ client }) => void await (await client.get(undefined, { Accept: "application/json" })).next()],
   ["not JSON", async ({ client }) => void await (await client.post("{")).next()],
-  ["an older client without capabilities", async ({ client }) => {
+  ["an older client without capabilities", async ({ server, client }) => {
     const older = new WireClient(client.url, client.patience);
     const answer = await older.rpc("initialize", {
       protocolVersion: "2025-06-18", capabilities: {}, clientInfo: { name: "older", version: "0" },
@@ -333,13 +337,12 @@ const steps = [
     await older.call("test_sampling", { prompt: "nobody can answer this" });
     await older.call("wire_mixed", {}, { meta: { progressToken: 1 } });
     await older.open("DELETE").then((deleted) => deleted.next());
+    await toldOfItsEnd(server, "an older client without capabilities");
   }],
   ["DELETE", async ({ client, get, server }) => {
     const deleted = await client.open("DELETE");
     await deleted.next();
-    // The gateway answers by itself and tells the server meanwhile.
-    const told = ({ step, method }) => step === "DELETE" && method === "DELETE";
-    await eventually("the server knows that its session is over", () => server.record.some(told));
+    await toldOfItsEnd(server, "DELETE");
     if (await get.next() !== null) throw new Error("the GET stream goes on");
   }],
   ["after DELETE", async ({ client }) => void await (await client.post({ id: 1, method: "tools/list" })).next()],
