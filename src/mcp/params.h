@@ -48,8 +48,8 @@ struct ServerInfo {
   std::string protocol_version;
   std::string capabilities;                 // source text of the object
   std::optional<std::string> instructions;  // source text of the string
-  bool streamed = false;  // it came as a stream of events
-  std::optional<std::uint64_t> retry_ms;  // which said how long to wait before asking again
+  bool streamed = false;                    // it came as a stream of events
+  std::optional<std::uint64_t> retry_ms;    // which said how long to wait before asking again
 };
 // Errors: mcp_params.
 [[nodiscard]] Result<ServerInfo> read_initialize_result(json::Value result);
