@@ -496,6 +496,29 @@ TEST_F(PipelineTest, AServersRequestIsNotAskedWhereItCannotBeRecorded) {
   session->end();
 }
 
+TEST_F(PipelineTest, NotificationsStopWithTheRecord) {
+  const Pipeline pipeline(parts());
+  const auto who = holder_of(kGrant);
+  const Route route{.upstream = server, .vertical = vertical};
+  const auto message = mcp::parse_message(
+      R"({"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}})",
+      {});
+  const auto from_server = [&] {
+    return pipeline.judge_notification(*generation(), who.get(), route, mcp::Notification::message,
+                                       *message);
+  };
+  EXPECT_TRUE(from_server().allowed());
+  EXPECT_TRUE(pipeline.judge_client_notification(*generation(), who.get(), route).allowed());
+  {
+    const std::lock_guard lock(disk->mutex);
+    disk->fail_writes = true;
+  }
+  EXPECT_EQ(reason_of(call("read")), "ledger_unavailable");
+  EXPECT_EQ(from_server().reason, Code::ledger_unavailable);
+  EXPECT_EQ(pipeline.judge_client_notification(*generation(), who.get(), route).reason,
+            Code::ledger_unavailable);
+}
+
 TEST_F(PipelineTest, ATaskIsItsOwnersAlone) {
   upstream.result = R"({"task":{"taskId":"t-1","status":"working"}})";
   Pipeline pipeline(parts());

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "crypto/hash.h"
+#include "gateway/leaf_parts.h"
 #include "gateway/pipeline.h"
 #include "gateway/session.h"
 #include "mcp/envelope.h"
@@ -224,15 +225,7 @@ ledger::Leaf Pipeline::decision_leaf(const ServerExchange& x) const {
   leaf.direction = "server";
   leaf.call = x.call_id;
   if (x.generation) leaf.generation = x.generation->digest;
-  if (x.who) {
-    const identity::Principal& principal = x.who->principal;
-    leaf.issuer = principal.issuer;
-    leaf.tenant = principal.tenant;
-    leaf.subject = principal.subject;
-    leaf.actors = principal.actors;
-    leaf.session = principal.session;
-    leaf.proof = to_string(principal.proof);
-  }
+  name_principal(leaf, x.who.get());
   leaf.method = mcp::is_known_method(x.message.method) ? x.message.method : "unknown";
   leaf.upstream = x.upstream();
   leaf.request_bytes = x.message.document.text().size();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "crypto/hash.h"
+#include "gateway/leaf_parts.h"
 #include "gateway/pipeline.h"
 #include "gateway/relay.h"
 #include "gateway/session.h"
@@ -405,15 +406,7 @@ ledger::Leaf Pipeline::decision_leaf(const Exchange& x) const {
   leaf.kind = ledger::LeafKind::decision;
   leaf.call = x.call_id;
   leaf.generation = x.generation->digest;
-  if (x.who) {
-    const identity::Principal& principal = x.who->principal;
-    leaf.issuer = principal.issuer;
-    leaf.tenant = principal.tenant;
-    leaf.subject = principal.subject;
-    leaf.actors = principal.actors;
-    leaf.session = principal.session;
-    leaf.proof = to_string(principal.proof);
-  }
+  name_principal(leaf, x.who.get());
   leaf.peer = x.peer;
   leaf.transport = x.transport;
   leaf.method = x.message.method;
